@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "context_answers.h"
+
+namespace bifrost {
+
+namespace {
+
+using Registry = std::unordered_map<std::string, std::weak_ptr<ContextAnswers>>;
+
+// Leaked, as everything that a thread may touch while the process's statics are being destroyed.
+Registry& registry() {
+  static auto* map = new Registry;
+  return *map;
+}
+
+std::string keyOf(const std::string& policy, const std::string& root) { return policy + '\0' + root; }
+
+}  // namespace
+
+struct ContextAnswers::Flight {
+  std::condition_variable landed;
+  bool done = false;
+};
+
+ContextAnswers::ContextAnswers(std::string policy, std::string root, Freshness freshness)
+    : policy_(std::move(policy)), root_(std::move(root)), table_(freshness) {}
+
+ContextAnswers::~ContextAnswers() {
+  const std::lock_guard<std::mutex> lock(registryMutex());
+  const auto found = registry().find(keyOf(policy_, root_));
+  // Between the last owner's release and this line another thread may have registered new answers.
+  if (found != registry().end() && found->second.expired()) {
+    registry().erase(found);
+  }
+}
+
+std::mutex& ContextAnswers::registryMutex() {
+  static auto* mutex = new std::mutex;
+  return *mutex;
+}
+
+std::mutex& ContextAnswers::flightsMutex() {
+  static auto* mutex = new std::mutex;
+  return *mutex;
+}
+
+std::shared_ptr<ContextAnswers> ContextAnswers::of(const std::string& policy,
+                                                   const std::string& root) {
+  const std::lock_guard<std::mutex> lock(registryMutex());
+  std::weak_ptr<ContextAnswers>& known = registry()[keyOf(policy, root)];
+  std::shared_ptr<ContextAnswers> answers = known.lock();
+  if (!answers) {
+    answers = std::make_shared<ContextAnswers>(policy, root, Freshness::kUntilRefreshed);
+    known = answers;
+  }
+  return answers;
+}
+
+ContextAnswers& ContextAnswers::unbound() {
+  static auto* answers = new ContextAnswers({}, {}, Freshness::kExpires);
+  return *answers;
+}
+
+std::vector<std::shared_ptr<ContextAnswers>> ContextAnswers::all() {
+  std::vector<std::shared_ptr<ContextAnswers>> living;
+  const std::lock_guard<std::mutex> lock(registryMutex());
+  for (const auto& [key, answers] : registry()) {
+    if (auto alive = answers.lock()) {
+      living.push_back(std::move(alive));
+    }
+  }
+  return living;
+}
+
+void ContextAnswers::forgetFlights() {
+  const std::lock_guard<std::mutex> lock(flightsMutex());
+  unbound().flights_.clear();
+  for (const auto& answers : all()) {
+    answers->flights_.clear();
+  }
+}
+
+bool ContextAnswers::shareFlight(const std::string& identifier, const std::function<void()>& ask,
+                                 const std::function<void(const std::function<void()>&)>& withoutGil,
+                                 std::chrono::seconds patience) {
+  std::shared_ptr<Flight> flight;
+  bool isPilot = false;
+  {
+    const std::lock_guard<std::mutex> lock(flightsMutex());
+    std::shared_ptr<Flight>& known = flights_[identifier];
+    isPilot = known == nullptr;
+    if (isPilot) {
+      known = std::make_shared<Flight>();
+    }
+    flight = known;
+  }
+  if (isPilot) {
+    // Lands whatever happens: an exception, or the forced unwinding of a thread that wants the GIL
+    // while Python is being finalised.
+    struct Landing {
+      ContextAnswers& answers;
+      const std::string& identifier;
+      Flight& flight;
+      ~Landing() {
+        const std::lock_guard<std::mutex> lock(flightsMutex());
+        flight.done = true;
+        answers.flights_.erase(identifier);
+        flight.landed.notify_all();
+      }
+    } landing{*this, identifier, *flight};
+    ask();
+    return true;
+  }
+  bool landed = false;
+  withoutGil([&] {
+    std::unique_lock<std::mutex> lock(flightsMutex());
+    landed = flight->landed.wait_for(lock, patience, [&] { return flight->done; });
+  });
+  return landed;
+}
+
+}  // namespace bifrost

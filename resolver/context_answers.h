@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is known under one context value, shared by every copy of the context. It dies with the last
+// of them: re-opening a stage asks anew, and memory returns.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "resolution_table.h"
+
+namespace bifrost {
+
+class ContextAnswers {
+ public:
+  // The answers of the context (policy, root): those of a living equal context, or new ones.
+  static std::shared_ptr<ContextAnswers> of(const std::string& policy, const std::string& root);
+
+  // The answers for resolves with no context bound (Sdf tools, the root of Usd.Stage.Open(ref)).
+  static ContextAnswers& unbound();
+
+  // Every living context's answers, for statistics.
+  static std::vector<std::shared_ptr<ContextAnswers>> all();
+
+  const std::string& policy() const { return policy_; }
+  const std::string& root() const { return root_; }
+  ResolutionTable& table() { return table_; }
+  const ResolutionTable& table() const { return table_; }
+
+  // True for the first caller only: reading ahead is done once for each root that is opened.
+  bool claimPreparation() { return !prepared_.exchange(true); }
+
+  // Makes concurrent misses for one identifier share one flight. The first caller runs *ask*; the
+  // others wait for it at most *patience* and return false when it took longer. No lock is held while
+  // *ask* runs. The waiting is done inside *withoutGil*, which must release the GIL if it is held.
+  bool shareFlight(const std::string& identifier, const std::function<void()>& ask,
+                   const std::function<void(const std::function<void()>&)>& withoutGil,
+                   std::chrono::seconds patience);
+
+  // Fork handlers: the registry's and the flights' mutexes, and what a child must forget.
+  static std::mutex& registryMutex();
+  static std::mutex& flightsMutex();
+  static void forgetFlights();
+
+  ContextAnswers(std::string policy, std::string root, Freshness freshness);
+  ~ContextAnswers();
+
+ private:
+  struct Flight;
+
+  const std::string policy_;
+  const std::string root_;
+  ResolutionTable table_;
+  std::atomic<bool> prepared_{false};
+  std::unordered_map<std::string, std::shared_ptr<Flight>> flights_;
+};
+
+}  // namespace bifrost

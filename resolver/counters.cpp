@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "counters.h"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "context_answers.h"
+#include "python_bridge.h"
+
+namespace bifrost {
+
+namespace {
+
+struct alignas(64) Stripe {  // a cache line of its own
+  std::atomic<std::uint64_t> hits{0};
+  std::atomic<std::uint64_t> misses{0};
+};
+
+constexpr std::size_t kStripes = 64;
+std::array<Stripe, kStripes> stripes;
+
+Stripe& ownStripe() {
+  static std::atomic<std::size_t> next{0};
+  thread_local const std::size_t index = next.fetch_add(1, std::memory_order_relaxed) % kStripes;
+  return stripes[index];
+}
+
+std::string statsText() {
+  std::uint64_t hits = 0;
+  std::uint64_t misses = 0;
+  for (const Stripe& stripe : stripes) {
+    hits += stripe.hits.load(std::memory_order_relaxed);
+    misses += stripe.misses.load(std::memory_order_relaxed);
+  }
+  std::size_t entries = ContextAnswers::unbound().table().size();
+  std::size_t bytes = ContextAnswers::unbound().table().bytes();
+  const auto contexts = ContextAnswers::all();
+  for (const auto& answers : contexts) {
+    entries += answers->table().size();
+    bytes += answers->table().bytes();
+  }
+  return "{\"hits\":" + std::to_string(hits) + ",\"misses\":" + std::to_string(misses) +
+         ",\"crossings\":" + std::to_string(PythonBridge::crossings()) +
+         ",\"contexts\":" + std::to_string(contexts.size()) + ",\"entries\":" + std::to_string(entries) +
+         ",\"bytes\":" + std::to_string(bytes) + "}";
+}
+
+}  // namespace
+
+void countHit() { ownStripe().hits.fetch_add(1, std::memory_order_relaxed); }
+
+void countMiss() { ownStripe().misses.fetch_add(1, std::memory_order_relaxed); }
+
+}  // namespace bifrost
+
+int bifrost_resolver_stats(char* buffer, int size) {
+  const std::string text = bifrost::statsText();
+  const int needed = static_cast<int>(text.size()) + 1;
+  if (buffer != nullptr && needed <= size) {
+    std::memcpy(buffer, text.c_str(), static_cast<std::size_t>(needed));
+  }
+  return needed;
+}

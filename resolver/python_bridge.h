@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The resolver's one way into Python, and the one rule about locks:
+//
+//   Never wait for the GIL, for a lock or for I/O while holding a C++ lock.
+//
+// A Python thread that calls Ar.GetResolver().Resolve() arrives here owning the GIL; composition's
+// threads arrive without it. If one of ours held a mutex while waiting for the GIL, and the other
+// waited for that mutex, neither could move. tests/threads hangs (and is killed) if this is undone.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+namespace bifrost {
+
+class PythonBridge {
+ public:
+  static PythonBridge& get();
+
+  enum class Outcome {
+    kAnswered,     // the function returned; every reply was handed over
+    kUnavailable,  // there is no Python, or no bridge in it; said once
+    kFailed,       // the function raised; said once for each kind of error
+    kClosed,       // Python is on its way out, or was never coming
+  };
+
+  // Calls `bifrost.usd.bridge.<function>(*arguments)` with text arguments. It returns bytes, or an
+  // iterable of bytes: each is handed to *onReply* as it comes, without the GIL held.
+  //
+  // Any thread, the GIL held or not, no lock held. Starts an interpreter when the process has none.
+  // Not noexcept, and nothing here swallows `catch (...)`: taking the GIL while Python is being
+  // finalised unwinds the thread by force, and stopping that unwinding aborts the process.
+  Outcome call(const char* function, std::initializer_list<std::string_view> arguments,
+               const std::function<void(std::string_view)>& onReply);
+
+  // Runs *wait* with the GIL released, if this thread holds it.
+  static void withoutGil(const std::function<void()>& wait);
+
+  // Whether this thread is inside `call` already. Such a thread must not wait for another's flight:
+  // the other may be waiting for what this one is doing.
+  static bool isInside();
+
+  // Whether a Python that could be called is running now. Starts none.
+  static bool isPythonRunning();
+
+  // How often `call` entered Python.
+  static std::uint64_t crossings();
+
+  PythonBridge(const PythonBridge&) = delete;
+  PythonBridge& operator=(const PythonBridge&) = delete;
+
+ private:
+  PythonBridge() = default;
+};
+
+// Registers fork handlers for the plugin's mutexes. Called once, when the library is loaded.
+void installForkHandlers();
+
+}  // namespace bifrost

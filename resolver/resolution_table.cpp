@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "resolution_table.h"
+
+#include <ctime>
+
+#include <functional>
+
+namespace bifrost {
+
+namespace {
+
+constexpr std::size_t kFirstCapacity = 64;  // a power of two, as every capacity
+
+std::size_t hashOf(std::string_view identifier) { return std::hash<std::string_view>{}(identifier); }
+
+std::size_t bytesOf(const Resolution& answer) {
+  return answer.identifier.capacity() + answer.path.capacity() + answer.name.capacity() +
+         answer.version.capacity() + answer.manager.capacity() + answer.failureCode.capacity() +
+         answer.message.capacity();
+}
+
+}  // namespace
+
+const char* tierName(Tier tier) {
+  switch (tier) {
+    case Tier::kManager: return "manager";
+    case Tier::kMemory: return "memory";
+    case Tier::kLmdb: return "lmdb";
+    case Tier::kRedis: return "redis";
+    case Tier::kStale: return "stale";
+    case Tier::kPins: return "pins";
+    case Tier::kNone: break;
+  }
+  return "";
+}
+
+double monotonicNow() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+struct ResolutionTable::Entry {
+  Entry(std::size_t hash, Resolution&& answer)
+      : hash(hash), freshUntil(answer.freshUntil), resolution(std::move(answer)) {}
+
+  const std::size_t hash;
+  std::atomic<double> freshUntil;
+  const Resolution resolution;
+};
+
+struct ResolutionTable::Slots {
+  explicit Slots(std::size_t capacity)
+      : mask(capacity - 1), entries(new std::atomic<const Entry*>[capacity]()) {}
+
+  const std::size_t mask;
+  std::unique_ptr<std::atomic<const Entry*>[]> entries;
+};
+
+std::mutex& ResolutionTable::writerMutex() {
+  static auto* mutex = new std::mutex;  // leaked: threads may still resolve while statics are destroyed
+  return *mutex;
+}
+
+ResolutionTable::ResolutionTable(Freshness freshness) : freshness_(freshness) {
+  allSlots_.push_back(std::make_unique<Slots>(kFirstCapacity));
+  slots_.store(allSlots_.back().get(), std::memory_order_release);
+  bytes_ = sizeof(*this) + kFirstCapacity * sizeof(void*);
+}
+
+ResolutionTable::~ResolutionTable() = default;
+
+bool ResolutionTable::isLive(const Entry& entry) const {
+  const bool isFinal = entry.resolution.resolved() &&
+                       (entry.resolution.immutable || freshness_ == Freshness::kUntilRefreshed);
+  return isFinal || monotonicNow() < entry.freshUntil.load(std::memory_order_relaxed);
+}
+
+const ResolutionTable::Entry* ResolutionTable::probe(const Slots& slots, std::size_t hash,
+                                                     std::string_view identifier) {
+  for (std::size_t i = hash & slots.mask;; i = (i + 1) & slots.mask) {
+    const Entry* entry = slots.entries[i].load(std::memory_order_acquire);
+    if (entry == nullptr ||
+        (entry->hash == hash && entry->resolution.identifier == identifier)) {
+      return entry;
+    }
+  }
+}
+
+const Resolution* ResolutionTable::find(std::string_view identifier) const {
+  const Slots& slots = *slots_.load(std::memory_order_acquire);
+  const Entry* entry = probe(slots, hashOf(identifier), identifier);
+  return entry != nullptr && isLive(*entry) ? &entry->resolution : nullptr;
+}
+
+void ResolutionTable::add(std::vector<Resolution>&& answers) {
+  const std::lock_guard<std::mutex> lock(writerMutex());
+  for (Resolution& answer : answers) {
+    put(std::move(answer), /*replaceResolved=*/false);
+  }
+}
+
+std::vector<std::string> ResolutionTable::replace(std::vector<Resolution>&& answers) {
+  std::vector<std::string> moved;
+  const std::lock_guard<std::mutex> lock(writerMutex());
+  for (Resolution& answer : answers) {
+    std::string identifier = answer.identifier;
+    if (put(std::move(answer), /*replaceResolved=*/true)) {
+      moved.push_back(std::move(identifier));
+    }
+  }
+  generation_.fetch_add(1, std::memory_order_relaxed);
+  return moved;
+}
+
+// Returns whether an answer was there and its path is another one now.
+bool ResolutionTable::put(Resolution&& answer, bool replaceResolved) {
+  const std::size_t hash = hashOf(answer.identifier);
+  if ((size_ + 1) * 2 > slots_.load(std::memory_order_relaxed)->mask) {
+    grow();
+  }
+  Slots& slots = *slots_.load(std::memory_order_relaxed);
+  std::size_t i = hash & slots.mask;
+  const Entry* old = nullptr;
+  for (;; i = (i + 1) & slots.mask) {
+    old = slots.entries[i].load(std::memory_order_relaxed);
+    if (old == nullptr || (old->hash == hash && old->resolution.identifier == answer.identifier)) {
+      break;
+    }
+  }
+  const bool samePath = old != nullptr && old->resolution.path == answer.path;
+  if (samePath && old->resolution.version == answer.version) {
+    // The common case of asking again: nothing new but the time. Retiring an entry for each of them
+    // would let a long session grow without end.
+    const_cast<Entry*>(old)->freshUntil.store(answer.freshUntil, std::memory_order_relaxed);
+    return false;
+  }
+  if (old != nullptr && !replaceResolved && old->resolution.resolved() && isLive(*old)) {
+    return false;
+  }
+  const std::size_t bytes = sizeof(Entry) + bytesOf(answer);
+  allEntries_.push_back(std::make_unique<Entry>(hash, std::move(answer)));
+  slots.entries[i].store(allEntries_.back().get(), std::memory_order_release);
+  bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  if (old == nullptr) {
+    size_.fetch_add(1, std::memory_order_relaxed);
+  }
+  return old != nullptr && !samePath;
+}
+
+void ResolutionTable::grow() {
+  const Slots& old = *slots_.load(std::memory_order_relaxed);
+  const std::size_t capacity = (old.mask + 1) * 2;
+  auto larger = std::make_unique<Slots>(capacity);
+  for (std::size_t i = 0; i <= old.mask; ++i) {
+    const Entry* entry = old.entries[i].load(std::memory_order_relaxed);
+    if (entry == nullptr) {
+      continue;
+    }
+    std::size_t j = entry->hash & larger->mask;
+    while (larger->entries[j].load(std::memory_order_relaxed) != nullptr) {
+      j = (j + 1) & larger->mask;
+    }
+    larger->entries[j].store(entry, std::memory_order_relaxed);
+  }
+  slots_.store(larger.get(), std::memory_order_release);
+  allSlots_.push_back(std::move(larger));  // the old one may still be read
+  bytes_.fetch_add(capacity * sizeof(void*), std::memory_order_relaxed);
+}
+
+std::vector<std::string> ResolutionTable::floating() const {
+  std::vector<std::string> identifiers;
+  const std::lock_guard<std::mutex> lock(writerMutex());
+  const Slots& slots = *slots_.load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i <= slots.mask; ++i) {
+    const Entry* entry = slots.entries[i].load(std::memory_order_relaxed);
+    if (entry != nullptr && !(entry->resolution.resolved() && entry->resolution.immutable)) {
+      identifiers.push_back(entry->resolution.identifier);
+    }
+  }
+  return identifiers;
+}
+
+}  // namespace bifrost

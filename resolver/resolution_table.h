@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is known under one resolver context: identifier -> resolution. No Python, no USD.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bifrost {
+
+// Who answered. The values are part of the wire format (wire.h, python/bifrost/usd/wire.py).
+enum class Tier : std::uint8_t { kNone = 0, kManager = 1, kMemory = 2, kLmdb = 3, kRedis = 4, kStale = 5, kPins = 6 };
+
+const char* tierName(Tier tier);
+
+// One answer. A failure has an empty path, its code in `failureCode` and its text in `message`.
+struct Resolution {
+  std::string identifier;  // without file format arguments
+  std::string path;        // an absolute file path, byte-stable for this answer
+  std::string name;
+  std::string version;
+  std::string manager;
+  std::string failureCode;
+  std::string message;
+  double modified = 0.0;      // seconds since the epoch; 0 when unknown
+  double freshUntil = 0.0;    // on `monotonicNow()`'s clock; infinity for ever
+  float microseconds = 0.0F;  // what this answer cost, its share of the batch
+  Tier tier = Tier::kNone;
+  bool immutable = false;
+  bool templated = false;
+
+  bool resolved() const { return !path.empty(); }
+};
+
+// Seconds on a clock that never jumps. Coarse (milliseconds): it is read on the hot path.
+double monotonicNow();
+
+// When an answer stops being final. A bound context keeps what it resolved until it is refreshed;
+// with no context bound nothing would ever refresh it, so floating answers expire.
+enum class Freshness { kUntilRefreshed, kExpires };
+
+// A hash table with lock-free readers and one writer at a time.
+//
+// Readers take no lock and write to no shared memory, so that many threads resolving at once scale.
+// Hence entries are never freed before the table: a replaced one is retired, and lives as long as its
+// table does, which is as long as its context. `find` may miss an entry that is being inserted right
+// now; callers look again under their flight before they ask anybody.
+class ResolutionTable {
+ public:
+  explicit ResolutionTable(Freshness freshness);
+  ~ResolutionTable();
+  ResolutionTable(const ResolutionTable&) = delete;
+  ResolutionTable& operator=(const ResolutionTable&) = delete;
+
+  // The live answer, or null. Valid until the table is destroyed.
+  const Resolution* find(std::string_view identifier) const;
+
+  // Adds answers. What already resolved stays as it is: an answer never changes under USD's feet.
+  void add(std::vector<Resolution>&& answers);
+
+  // Replaces answers (a refresh). Returns the identifiers that now resolve to another path.
+  std::vector<std::string> replace(std::vector<Resolution>&& answers);
+
+  // Identifiers whose answer may change: everything but immutable resolutions.
+  std::vector<std::string> floating() const;
+
+  std::size_t size() const { return size_.load(std::memory_order_relaxed); }
+  std::size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+  std::uint64_t generation() const { return generation_.load(std::memory_order_relaxed); }
+
+  // Held by every writer of every table; fork handlers hold it too. Nothing else is ever locked, and
+  // the GIL never awaited, by a thread that holds it.
+  static std::mutex& writerMutex();
+
+ private:
+  struct Entry;
+  struct Slots;
+
+  bool isLive(const Entry& entry) const;
+  static const Entry* probe(const Slots& slots, std::size_t hash, std::string_view identifier);
+  bool put(Resolution&& answer, bool replaceResolved);
+  void grow();
+
+  const Freshness freshness_;
+  std::atomic<Slots*> slots_;
+  std::atomic<std::size_t> size_{0};
+  std::atomic<std::size_t> bytes_{0};
+  std::atomic<std::uint64_t> generation_{0};
+  std::vector<std::unique_ptr<Slots>> allSlots_;
+  std::vector<std::unique_ptr<Entry>> allEntries_;
+};
+
+}  // namespace bifrost

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "resolver.h"
+
+#include <cstdlib>
+#include <string_view>
+#include <vector>
+
+#include "counters.h"
+#include "diagnostics.h"
+#include "layer_scan.h"
+#include "python_bridge.h"
+#include "wire.h"
+
+BIFROST_USD_NAMESPACE_OPEN
+
+AR_DEFINE_RESOLVER(BifrostResolver, ArResolver);
+
+BIFROST_USD_NAMESPACE_CLOSE
+
+BIFROST_USD_USING
+
+using bifrost::ContextAnswers;
+using bifrost::PythonBridge;
+using bifrost::Resolution;
+
+namespace {
+
+constexpr std::string_view kFormatArgs = ":SDF_FORMAT_ARGS:";
+// How long a failure of the bridge itself counts as the answer, so that a herd does not repeat it.
+constexpr double kBridgeFailureLasts_s = 1.0;
+constexpr std::chrono::seconds kFlightPatience{120};
+
+[[maybe_unused]] const bool forkHandlersInstalled = [] {
+  bifrost::installForkHandlers();
+  return true;
+}();
+
+std::string_view withoutFormatArgs(const std::string& assetPath) {
+  return std::string_view(assetPath).substr(0, assetPath.find(kFormatArgs));
+}
+
+// The policy of contexts that nobody gave one: BIFROST_CONTEXT, read anew for each.
+std::string environmentPolicy() {
+  const char* text = std::getenv("BIFROST_CONTEXT");
+  std::string complaint;
+  const std::string policy = bifrost::canonicalPolicy(text != nullptr ? text : "", &complaint);
+  if (!complaint.empty()) {
+    bifrost::warnOnce("BIFROST_CONTEXT", complaint, complaint);
+  }
+  return policy;
+}
+
+// The schemes that the plugInfo.json in force gave us.
+const std::vector<std::string>& ownSchemes() {
+  static const auto* schemes = [] {
+    auto* found = new std::vector<std::string>;
+    const TfType type = TfType::FindByName("BifrostResolver");
+    const PlugPluginPtr plugin = PlugRegistry::GetInstance().GetPluginForType(type);
+    if (plugin) {
+      const JsObject metadata = plugin->GetMetadataForType(type);
+      const auto value = metadata.find("uriSchemes");
+      if (value != metadata.end() && value->second.IsArrayOf<std::string>()) {
+        *found = value->second.GetArrayOf<std::string>();
+      }
+    }
+    return found;
+  }();
+  return *schemes;
+}
+
+void warnOfFailures(const std::vector<Resolution>& answers) {
+  for (const Resolution& answer : answers) {
+    if (!answer.resolved()) {
+      bifrost::warnOnce(answer.identifier, answer.failureCode, answer.message);
+    }
+  }
+}
+
+std::vector<Resolution> decoded(std::string_view reply) {
+  auto answers = bifrost::decodeAnswers(reply);
+  if (!answers) {
+    bifrost::warnOnce("Python bridge", "bad_reply", "the bridge's reply can't be read");
+    return {};
+  }
+  return std::move(*answers);
+}
+
+// Calls the bridge and adds what it answers to the table as it comes.
+PythonBridge::Outcome fill(ContextAnswers& answers, const char* function,
+                           std::initializer_list<std::string_view> arguments) {
+  std::vector<Resolution> failed;
+  const auto outcome = PythonBridge::get().call(function, arguments, [&](std::string_view reply) {
+    std::vector<Resolution> fresh = decoded(reply);
+    for (const Resolution& answer : fresh) {
+      if (!answer.resolved()) {
+        failed.push_back(answer);
+      }
+    }
+    TF_DEBUG(BIFROST_BRIDGE)
+        .Msg("BIFROST_BRIDGE: %s answered %zu references, %zu bytes\n", function, fresh.size(),
+             reply.size());
+    answers.table().add(std::move(fresh));
+  });
+  warnOfFailures(failed);
+  return outcome;
+}
+
+// Asks the bridge for one identifier; whatever happens, the table has an answer for it afterwards.
+void ask(ContextAnswers& answers, const std::string& identifier) {
+  TF_DEBUG(BIFROST_RESOLVE)
+      .Msg("BIFROST_RESOLVE: miss %s in (%s) %s\n", identifier.c_str(), answers.policy().c_str(),
+           answers.root().c_str());
+  const std::string known = std::to_string(answers.table().size());
+  fill(answers, "resolve", {answers.policy(), answers.root(), identifier, known});
+  if (answers.table().find(identifier) == nullptr) {
+    Resolution nothing;
+    nothing.identifier = identifier;
+    nothing.failureCode = "unanswered";
+    nothing.message = "the bridge gave no answer";
+    nothing.freshUntil = bifrost::monotonicNow() + kBridgeFailureLasts_s;
+    std::vector<Resolution> one;
+    one.push_back(std::move(nothing));
+    answers.table().add(std::move(one));
+  }
+}
+
+const Resolution* lookUp(ContextAnswers& answers, std::string_view identifier) {
+  if (const Resolution* known = answers.table().find(identifier)) {
+    bifrost::countHit();
+    return known;
+  }
+  bifrost::countMiss();
+  const std::string key(identifier);
+  if (PythonBridge::isInside()) {
+    ask(answers, key);
+  } else {
+    answers.shareFlight(
+        key,
+        [&] {
+          if (answers.table().find(key) == nullptr) {
+            ask(answers, key);
+          }
+        },
+        PythonBridge::withoutGil, kFlightPatience);
+  }
+  return answers.table().find(identifier);
+}
+
+// "hero.usd" of "bifrost:///assets/hero.usd?version=3"; a query or fragment is no extension.
+std::string extensionOf(std::string_view identifier) {
+  const std::string_view path = identifier.substr(0, identifier.find_first_of("?#"));
+  const auto dot = path.find_last_of("./");
+  return dot == std::string_view::npos || path[dot] == '/' ? std::string{}
+                                                           : std::string(path.substr(dot + 1));
+}
+
+// Reads ahead of composition, once for each root: the one moment at which Sdf may be called.
+void prepare(const BifrostResolverContext& context) {
+  ContextAnswers& answers = *context.answers();
+  if (!answers.claimPreparation() || !bifrost::mentionsScheme(answers.root(), ownSchemes())) {
+    return;
+  }
+  TF_DEBUG(BIFROST_CONTEXT).Msg("BIFROST_CONTEXT: reading ahead of %s\n", context.text().c_str());
+  const ArResolverContext wrapped(context);
+  const ArResolverContextBinder binder(wrapped);
+  fill(answers, "prepare", {answers.policy(), answers.root()});
+}
+
+std::string joined(const std::vector<std::string>& identifiers) {
+  std::string text;
+  for (const std::string& identifier : identifiers) {
+    text += (text.empty() ? "" : std::string(1, '\0')) + identifier;
+  }
+  return text;
+}
+
+// Runs an override's body; what it throws becomes a warning and the fallback.
+template <class Value, class Body>
+Value guarded(const char* override, Value fallback, Body body) {
+  try {
+    return body();
+  } catch (const std::exception& error) {  // and never `...`: design of the end of Python
+    bifrost::warnOnce(override, error.what(), error.what());
+    return fallback;
+  }
+}
+
+constexpr const char* kPublishInstead =
+    "a published asset can't be written to; write a file and publish it as a new version "
+    "(bifrost ingest)";
+
+}  // namespace
+
+BIFROST_USD_NAMESPACE_OPEN
+
+ContextAnswers& BifrostResolver::currentAnswers() const {
+  const auto* context = _GetCurrentContextObject<BifrostResolverContext>();
+  ContextAnswers* answers = context != nullptr ? context->answers() : nullptr;
+  return answers != nullptr ? *answers : ContextAnswers::unbound();
+}
+
+std::string BifrostResolver::_CreateIdentifier(const std::string& assetPath,
+                                               const ArResolvedPath& /*anchorAssetPath*/) const {
+  return assetPath;  // absolute by its scheme, opaque to us: never anchored, never normalised
+}
+
+std::string BifrostResolver::_CreateIdentifierForNewAsset(
+    const std::string& assetPath, const ArResolvedPath& /*anchorAssetPath*/) const {
+  return assetPath;
+}
+
+ArResolvedPath BifrostResolver::_Resolve(const std::string& assetPath) const {
+  return guarded("Resolve", ArResolvedPath{}, [&] {
+    const Resolution* known = lookUp(currentAnswers(), withoutFormatArgs(assetPath));
+    return known != nullptr ? ArResolvedPath(known->path) : ArResolvedPath{};
+  });
+}
+
+ArResolvedPath BifrostResolver::_ResolveForNewAsset(const std::string& assetPath) const {
+  // Keeps the scheme, so that the questions about writing come here and not to the resolver of files,
+  // which would overwrite the published one.
+  return ArResolvedPath(assetPath);
+}
+
+ArResolverContext BifrostResolver::_CreateDefaultContext() const {
+  return guarded("CreateDefaultContext", ArResolverContext{}, [] {
+    bifrost::makeContextsPrintable();
+    return ArResolverContext(BifrostResolverContext(environmentPolicy(), {}));
+  });
+}
+
+ArResolverContext BifrostResolver::_CreateDefaultContextForAsset(const std::string& assetPath) const {
+  return guarded("CreateDefaultContextForAsset", ArResolverContext{}, [&] {
+    bifrost::makeContextsPrintable();
+    const BifrostResolverContext context(environmentPolicy(), assetPath);
+    prepare(context);
+    return ArResolverContext(context);
+  });
+}
+
+ArResolverContext BifrostResolver::_CreateContextFromString(const std::string& contextText) const {
+  return guarded("CreateContextFromString", ArResolverContext{}, [&] {
+    bifrost::makeContextsPrintable();
+    std::string complaint;
+    const std::string policy = bifrost::canonicalPolicy(contextText, &complaint);
+    if (!complaint.empty()) {
+      bifrost::warnOnce("context string", complaint, complaint);
+    }
+    return ArResolverContext(BifrostResolverContext(policy, {}));
+  });
+}
+
+// Asks again what floats, in one batch, and tells the stages of this context, if anything moved. The
+// context is the argument, never the bound one: nothing is bound when an application refreshes.
+void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
+  guarded("RefreshContext", false, [&] {
+    const auto* own = context.Get<BifrostResolverContext>();
+    if (own == nullptr || own->answers() == nullptr) {
+      return false;
+    }
+    ContextAnswers& answers = *own->answers();
+    const std::vector<std::string> floating = answers.table().floating();
+    if (floating.empty()) {
+      return false;
+    }
+    std::vector<std::string> moved;
+    PythonBridge::get().call(
+        "refresh", {answers.policy(), answers.root(), joined(floating)}, [&](std::string_view reply) {
+          const std::vector<std::string> more = answers.table().replace(decoded(reply));
+          moved.insert(moved.end(), more.begin(), more.end());
+        });
+    TF_DEBUG(BIFROST_CONTEXT)
+        .Msg("BIFROST_CONTEXT: refreshed %s: %zu of %zu moved\n", own->text().c_str(), moved.size(),
+             floating.size());
+    if (!moved.empty()) {
+      ArNotice::ResolverChanged(*own).Send();
+    }
+    return true;
+  });
+}
+
+bool BifrostResolver::_IsContextDependentPath(const std::string& /*assetPath*/) const {
+  // With false, Sdf would hand the layer that another context resolved to whoever asks next.
+  return true;
+}
+
+std::string BifrostResolver::_GetExtension(const std::string& assetPath) const {
+  return guarded("GetExtension", std::string{}, [&] {
+    const std::string_view identifier = withoutFormatArgs(assetPath);
+    const Resolution* known = currentAnswers().table().find(identifier);
+    return known != nullptr && known->resolved() ? extensionOf(known->path) : extensionOf(identifier);
+  });
+}
+
+ArAssetInfo BifrostResolver::_GetAssetInfo(const std::string& assetPath,
+                                           const ArResolvedPath& /*resolvedPath*/) const {
+  return guarded("GetAssetInfo", ArAssetInfo{}, [&] {
+    ArAssetInfo info;
+    const std::string_view identifier = withoutFormatArgs(assetPath);
+    const Resolution* known = currentAnswers().table().find(identifier);
+    if (known == nullptr || !known->resolved()) {
+      return info;
+    }
+    info.assetName = known->name;
+    info.version = known->version;
+    VtDictionary details;
+    details["entityReference"] = VtValue(std::string(identifier));
+    details["name"] = VtValue(known->name);
+    details["version"] = VtValue(known->version);
+    details["manager"] = VtValue(known->manager);
+    details["tier"] = VtValue(std::string(bifrost::tierName(known->tier)));
+    details["immutable"] = VtValue(known->immutable);
+    details["microseconds"] = VtValue(static_cast<double>(known->microseconds));
+    info.resolverInfo = VtValue(std::move(details));
+    return info;
+  });
+}
+
+ArTimestamp BifrostResolver::_GetModificationTimestamp(const std::string& assetPath,
+                                                       const ArResolvedPath& resolvedPath) const {
+  return guarded("GetModificationTimestamp", ArTimestamp{}, [&] {
+    const Resolution* known = currentAnswers().table().find(withoutFormatArgs(assetPath));
+    if (known != nullptr && known->immutable && known->modified > 0.0) {
+      return ArTimestamp(known->modified);
+    }
+    return ArFilesystemAsset::GetModificationTimestamp(resolvedPath);
+  });
+}
+
+std::shared_ptr<ArAsset> BifrostResolver::_OpenAsset(const ArResolvedPath& resolvedPath) const {
+  return guarded("OpenAsset", std::shared_ptr<ArAsset>{}, [&]() -> std::shared_ptr<ArAsset> {
+    const Resolution* known = lookUp(currentAnswers(), withoutFormatArgs(resolvedPath));
+    return known != nullptr && known->resolved() ? ArFilesystemAsset::Open(ArResolvedPath(known->path))
+                                                 : nullptr;
+  });
+}
+
+bool BifrostResolver::_CanWriteAssetToPath(const ArResolvedPath& /*resolvedPath*/,
+                                           std::string* whyNot) const {
+  if (whyNot != nullptr) {
+    *whyNot = kPublishInstead;
+  }
+  return false;
+}
+
+std::shared_ptr<ArWritableAsset> BifrostResolver::_OpenAssetForWrite(
+    const ArResolvedPath& resolvedPath, WriteMode /*writeMode*/) const {
+  TF_RUNTIME_ERROR("bifrost: %s: %s", resolvedPath.GetPathString().c_str(), kPublishInstead);
+  return nullptr;
+}
+
+BIFROST_USD_NAMESPACE_CLOSE

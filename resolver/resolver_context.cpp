@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "resolver_context.h"
+
+#include <array>
+#include <cctype>
+#include <map>
+
+#if BIFROST_USD_HAS_PYTHON
+#include BIFROST_USD_BOOST_PYTHON
+#endif
+
+BIFROST_USD_NAMESPACE_OPEN
+
+const std::string& BifrostResolverContext::empty() {
+  static const auto* text = new std::string;
+  return *text;
+}
+
+std::string BifrostResolverContext::text() const {
+  std::string text = "bifrost(";
+  text += policy();
+  if (!root().empty()) {
+    text += (policy().empty() ? "root=" : ";root=") + root();
+  }
+  return text + ")";
+}
+
+std::string ArGetDebugString(const BifrostResolverContext& context) { return context.text(); }
+
+BIFROST_USD_NAMESPACE_CLOSE
+
+namespace bifrost {
+
+BIFROST_USD_USING
+
+namespace {
+
+// The same keys as `_POLICY_KEYS` in python/bifrost/context.py; a test compares them.
+constexpr std::array<std::string_view, 5> kPolicyKeys = {"as_of", "locale", "project", "user", "version"};
+
+bool isPolicyKey(std::string_view key) {
+  for (const std::string_view known : kPolicyKeys) {
+    if (key == known) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::string trimmed(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos) {
+    return {};
+  }
+  return std::string(text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1));
+}
+
+int hexDigit(char ch) {
+  if (ch >= '0' && ch <= '9') return ch - '0';
+  if (ch >= 'a' && ch <= 'f') return ch - 'a' + 10;
+  if (ch >= 'A' && ch <= 'F') return ch - 'A' + 10;
+  return -1;
+}
+
+std::string decoded(const std::string& text) {
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const int high = text[i] == '%' && i + 2 < text.size() ? hexDigit(text[i + 1]) : -1;
+    const int low = high >= 0 ? hexDigit(text[i + 2]) : -1;
+    if (low >= 0) {
+      result += static_cast<char>(high * 16 + low);
+      i += 2;
+    } else {
+      result += text[i];
+    }
+  }
+  return result;
+}
+
+std::string encoded(const std::string& text) {
+  static constexpr std::string_view kSafe = ":+-._~";
+  static constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string result;
+  for (const char ch : text) {
+    const auto byte = static_cast<unsigned char>(ch);
+    if ((byte < 128 && std::isalnum(byte) != 0) || kSafe.find(ch) != std::string_view::npos) {
+      result += ch;
+    } else {
+      result += {'%', kHex[byte >> 4U], kHex[byte & 15U]};
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string canonicalPolicy(const std::string& text, std::string* complaint) {
+  std::map<std::string, std::string> pairs;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(';', begin), text.size());
+    const std::string pair = trimmed(std::string_view(text).substr(begin, end - begin));
+    begin = end + 1;
+    if (pair.empty()) {
+      continue;
+    }
+    const std::size_t equals = pair.find('=');
+    const std::string key = trimmed(pair.substr(0, equals));
+    const std::string value =
+        equals == std::string::npos ? std::string{} : trimmed(pair.substr(equals + 1));
+    if (!isPolicyKey(key)) {
+      *complaint += (complaint->empty() ? "ignored " : ", ") + pair;
+    } else if (!value.empty()) {
+      pairs[key] = encoded(decoded(value));
+    }
+  }
+  std::string policy;
+  for (const auto& [key, value] : pairs) {
+    policy += (policy.empty() ? "" : ";") + key + "=" + value;
+  }
+  return policy;
+}
+
+#if BIFROST_USD_HAS_PYTHON
+
+namespace {
+
+// A context shows in Python as its text: `ArResolverContext.Get()`, `repr` and `print` want an object.
+struct ContextToText {
+  static PyObject* convert(const BifrostResolverContext& context) {
+    const std::string text = context.text();
+    return PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace");
+  }
+};
+
+}  // namespace
+
+void makeContextsPrintable() {
+  static std::atomic<bool> registered{false};
+  if (registered.load() || Py_IsInitialized == nullptr || Py_IsInitialized() == 0 ||
+      registered.exchange(true)) {
+    return;
+  }
+  const PyGILState_STATE gil = PyGILState_Ensure();
+  pxr_boost::python::to_python_converter<BifrostResolverContext, ContextToText>();
+  PyGILState_Release(gil);
+}
+
+#else
+
+void makeContextsPrintable() {}
+
+#endif
+
+}  // namespace bifrost

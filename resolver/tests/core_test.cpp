@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The table, the flights and the wire format, alone. Prints "ok" or what failed; exits 1 on a failure.
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "context_answers.h"
+#include "resolution_table.h"
+#include "wire.h"
+
+namespace {
+
+using bifrost::ContextAnswers;
+using bifrost::Freshness;
+using bifrost::Resolution;
+using bifrost::ResolutionTable;
+
+int failures = 0;
+
+void expect(bool condition, const char* what) {
+  if (!condition) {
+    ++failures;
+    std::fprintf(stderr, "FAILED: %s\n", what);
+  }
+}
+
+Resolution answer(const std::string& identifier, const std::string& path, double freshFor_s = 3600.0) {
+  Resolution resolution;
+  resolution.identifier = identifier;
+  resolution.path = path;
+  resolution.freshUntil = bifrost::monotonicNow() + freshFor_s;
+  return resolution;
+}
+
+std::vector<Resolution> one(Resolution resolution) {
+  std::vector<Resolution> answers;
+  answers.push_back(std::move(resolution));
+  return answers;
+}
+
+void anAnswerStaysUntilItIsReplaced() {
+  ResolutionTable table(Freshness::kUntilRefreshed);
+  table.add(one(answer("a", "/1", -1.0)));
+  table.add(one(answer("a", "/2")));
+  expect(table.find("a")->path == "/1", "a resolved answer outlives its freshness and later answers");
+  expect(table.replace(one(answer("a", "/2"))) == std::vector<std::string>{"a"}, "a move is reported");
+  expect(table.replace(one(answer("a", "/2"))).empty(), "no move, no report");
+  expect(table.find("a")->path == "/2", "a replaced answer is the new one");
+}
+
+void aFailureExpires() {
+  ResolutionTable table(Freshness::kUntilRefreshed);
+  table.add(one(answer("a", "", -1.0)));
+  expect(table.find("a") == nullptr, "an expired failure is a miss");
+  table.add(one(answer("a", "/1")));
+  expect(table.find("a") != nullptr && table.find("a")->path == "/1", "a failure can turn into an answer");
+}
+
+void withoutContextAnswersExpire() {
+  ResolutionTable table(Freshness::kExpires);
+  table.add(one(answer("a", "/1", -1.0)));
+  expect(table.find("a") == nullptr, "a floating answer expires where nothing would refresh it");
+  const std::size_t bytes = table.bytes();
+  for (int i = 0; i < 1000; ++i) {
+    table.add(one(answer("a", "/1", -1.0)));
+  }
+  expect(table.bytes() == bytes, "asking again for the same answer costs no memory");
+}
+
+void readersAndWritersAtOnce() {
+  constexpr int kNames = 20'000;
+  ResolutionTable table(Freshness::kUntilRefreshed);
+  std::atomic<bool> done{false};
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937 random(t);
+      while (!done.load()) {
+        const std::string name = "ref" + std::to_string(random() % kNames);
+        const Resolution* found = table.find(name);
+        if (found != nullptr && found->path.compare(0, name.size() + 1, "/" + name) != 0) {
+          wrong.fetch_add(1);
+        }
+      }
+    });
+  }
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kNames; ++i) {
+        const std::string name = "ref" + std::to_string(i);
+        if (t == 0) {
+          table.add(one(answer(name, "/" + name)));
+        } else {
+          table.replace(one(answer(name, "/" + name + ".v2")));
+        }
+      }
+      if (t == 0) {
+        done.store(true);
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  expect(wrong.load() == 0, "a reader sees whole answers to its own question");
+  expect(table.size() == kNames, "every answer arrived");
+}
+
+void oneFlightForManyMisses() {
+  auto answers = ContextAnswers::of("", "flights");
+  std::atomic<int> asked{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] {
+      answers->shareFlight(
+          "a",
+          [&] {
+            if (answers->table().find("a") == nullptr) {
+              asked.fetch_add(1);
+              std::this_thread::sleep_for(std::chrono::milliseconds(20));
+              answers->table().add(one(answer("a", "/1")));
+            }
+          },
+          [](const std::function<void()>& wait) { wait(); }, std::chrono::seconds(10));
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  expect(asked.load() == 1, "concurrent misses ask once");
+}
+
+void answersDieWithTheirContext() {
+  auto first = ContextAnswers::of("policy", "root");
+  expect(first == ContextAnswers::of("policy", "root"), "equal living contexts share their answers");
+  expect(first != ContextAnswers::of("policy", "other"), "another root, other answers");
+  first->table().add(one(answer("a", "/1")));
+  first.reset();
+  expect(ContextAnswers::of("policy", "root")->table().find("a") == nullptr, "a new context asks anew");
+}
+
+void manyContextsComeAndGo() {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([t] {
+      std::mt19937 random(t);
+      for (int i = 0; i < 5'000; ++i) {
+        const std::string root = std::to_string(random() % 8);
+        const auto answers = ContextAnswers::of("churn", root);
+        answers->table().add(one(answer("a", "/" + root)));
+        if (answers->table().find("a")->path != "/" + root) {
+          std::abort();
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+}
+
+std::string wireBytes() {
+  std::string bytes = "BFW1";
+  const auto append = [&](const auto& value) {
+    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+  };
+  const auto text = [&](const std::string& value) {
+    append(static_cast<std::uint32_t>(value.size()));
+    bytes += value;
+  };
+  append(std::uint8_t{0});
+  append(0.0F);
+  append(std::uint32_t{1});
+  append(std::uint8_t{3});
+  append(std::uint8_t{1});
+  append(12.5);
+  append(std::numeric_limits<double>::infinity());
+  append(7.0F);
+  for (const char* value : {"bifrost:///assets/a", "/a.usd", "A", "3", "m"}) {
+    text(value);
+  }
+  return bytes;
+}
+
+void theWireIsReadInBoundsOrNotAtAll() {
+  const std::string bytes = wireBytes();
+  const auto answers = bifrost::decodeAnswers(bytes);
+  expect(answers && answers->size() == 1 && (*answers)[0].path == "/a.usd", "a whole reply is read");
+  expect(answers && (*answers)[0].immutable && std::isinf((*answers)[0].freshUntil), "flags and times");
+  for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
+    expect(!bifrost::decodeAnswers(std::string_view(bytes).substr(0, cut)), "a cut reply is refused");
+  }
+  expect(!bifrost::decodeAnswers(bytes + "x"), "trailing bytes are refused");
+  std::mt19937 random(1);
+  for (int i = 0; i < 200'000; ++i) {
+    std::string broken = bytes;
+    for (int flips = 0; flips < 3; ++flips) {
+      broken[random() % broken.size()] = static_cast<char>(random());
+    }
+    bifrost::decodeAnswers(broken);  // for the sanitizers: whatever it answers, in bounds
+  }
+}
+
+}  // namespace
+
+int main() {
+  anAnswerStaysUntilItIsReplaced();
+  aFailureExpires();
+  withoutContextAnswersExpire();
+  readersAndWritersAtOnce();
+  oneFlightForManyMisses();
+  answersDieWithTheirContext();
+  manyContextsComeAndGo();
+  theWireIsReadInBoundsOrNotAtAll();
+  if (failures == 0) {
+    std::puts("ok");
+  }
+  return failures == 0 ? 0 : 1;
+}

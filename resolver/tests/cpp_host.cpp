@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An application in C++, as usdcat or a renderer is: it resolves its arguments on several threads at
+// once, with no Python of its own, and prints "<reference> -> <path>" for each.
+//
+//   cpp_host [--threads N] [--leave] REFERENCE...
+//
+// With --leave it returns from main while the threads go on resolving.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../usd.h"
+
+BIFROST_USD_USING
+
+int main(int argc, char** argv) {
+  int threadCount = 1;
+  bool leave = false;
+  std::vector<std::string> references;
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
+      threadCount = std::atoi(argv[++i]);
+    } else if (std::strcmp(argv[i], "--leave") == 0) {
+      leave = true;
+    } else {
+      references.emplace_back(argv[i]);
+    }
+  }
+  ArGetResolver().Resolve(".");  // OpenUSD's own first use is no matter for many threads
+  std::vector<std::vector<std::string>> paths(threadCount);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < threadCount; ++t) {
+    threads.emplace_back([&, t] {
+      do {
+        for (const std::string& reference : references) {
+          const std::string path = ArGetResolver().Resolve(reference);
+          if (!leave) {
+            paths[t].push_back(path);
+          }
+        }
+      } while (leave);
+    });
+  }
+  if (leave) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    for (std::thread& thread : threads) {
+      thread.detach();
+    }
+    std::puts("leaving");
+    std::exit(0);
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  for (std::size_t i = 0; i < references.size(); ++i) {
+    for (int t = 1; t < threadCount; ++t) {
+      if (paths[t][i] != paths[0][i]) {
+        std::fprintf(stderr, "thread %d: %s -> %s\n", t, references[i].c_str(), paths[t][i].c_str());
+        return 1;
+      }
+    }
+    std::printf("%s -> %s\n", references[i].c_str(), paths[0][i].c_str());
+  }
+  return 0;
+}

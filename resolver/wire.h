@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The bytes in which the Python bridge answers: the layout is described, once, in
+// python/bifrost/usd/wire.py. A recorded closure comes out of the persistent cache in this form, so
+// that replaying thousands of answers costs Python nothing for each of them.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "resolution_table.h"
+
+namespace bifrost {
+
+// The answers that *bytes* hold, or nothing when they are not of this format, whole and in bounds.
+std::optional<std::vector<Resolution>> decodeAnswers(std::string_view bytes);
+
+}  // namespace bifrost
