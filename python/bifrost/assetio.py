@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The one place that speaks OpenAssetIO as a host.
+
+`AssetioManager` is the innermost handler: it turns requests into calls of the manager that is
+configured, and what comes back (through callbacks, in any order, or not at all) into replies.
+Importing this module imports openassetio; nothing does until a cache has missed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from openassetio import errors, hostApi, log, managerApi
+from openassetio.access import EntityTraitsAccess, ResolveAccess
+from openassetio.errors import BatchElementError
+from openassetio.pluginSystem import (
+    CppPluginSystemManagerImplementationFactory,
+    HybridPluginSystemManagerImplementationFactory,
+    PythonPluginSystemManagerImplementationFactory,
+)
+from openassetio.trait import TraitsData
+from openassetio.utils import FileUrlPathConverter
+from openassetio_mediacreation.traits.auth import BearerTokenTrait_v1 as BearerToken
+from openassetio_mediacreation.traits.content import LocatableContentTrait_v1 as LocatableContent
+from openassetio_mediacreation.traits.identity import DisplayNameTrait_v1 as DisplayName
+from openassetio_mediacreation.traits.lifecycle import VersionTrait_v1 as Version
+
+from bifrost.context import ContextSnapshot
+from bifrost.errors import Code, ConfigurationError
+from bifrost.model.reply import Failure, Reply
+from bifrost.model.request import Operation, Request
+from bifrost.model.resolution import Resolution
+
+HOST_IDENTIFIER: Final = "org.bifrost.host"
+
+# OpenAssetIO's codes for one element; a test fails if it grows one that is not here.
+CODES: Final[dict[BatchElementError.ErrorCode, Code]] = {
+    BatchElementError.ErrorCode.kUnknown: Code.UNKNOWN,
+    BatchElementError.ErrorCode.kInvalidEntityReference: Code.FOREIGN_REFERENCE,
+    BatchElementError.ErrorCode.kMalformedEntityReference: Code.MALFORMED_REFERENCE,
+    BatchElementError.ErrorCode.kEntityAccessError: Code.ACCESS,
+    BatchElementError.ErrorCode.kEntityResolutionError: Code.NOT_FOUND,
+    BatchElementError.ErrorCode.kInvalidPreflightHint: Code.PREFLIGHT_HINT,
+    BatchElementError.ErrorCode.kInvalidTraitSet: Code.INVALID_TRAITS,
+    BatchElementError.ErrorCode.kAuthError: Code.PERMISSION_DENIED,
+}
+
+_NO_ANSWER: Final = Failure(Code.MISBEHAVED, "the manager returned without an answer for it")
+_RESOLVED_TRAITS: Final = frozenset({LocatableContent.kId, Version.kId, DisplayName.kId})
+
+
+_Question = Callable[[hostApi.Manager, list[Any], Any], list[Any]]
+
+
+class HostIdentity(hostApi.HostInterface):
+    """Who we are to a manager."""
+
+    def identifier(self) -> str:
+        """Return the host's reverse-DNS identifier."""
+        return HOST_IDENTIFIER
+
+    def displayName(self) -> str:  # noqa: N802  OpenAssetIO's name
+        """Return the host's name for people."""
+        return "Bifrost"
+
+
+def available_managers() -> list[dict[str, Any]]:
+    """Return `{"identifier", "display_name", "info"}` of each manager whose plugin is installed."""
+    logger = log.SeverityFilter(log.ConsoleLogger())
+    factory = hostApi.ManagerFactory(HostIdentity(), _implementations(logger), logger)
+    return [
+        {"identifier": d.identifier, "display_name": d.displayName, "info": dict(d.info)}
+        for d in factory.availableManagers().values()
+    ]
+
+
+def manager_from_config(path: str) -> hostApi.Manager:
+    """
+    Return the initialised manager that the OpenAssetIO config file at *path* names.
+
+    Raises:
+        ConfigurationError: the file, the plugin or its settings can't be used; says which.
+    """
+    logger = log.SeverityFilter(log.ConsoleLogger())
+    try:
+        return hostApi.ManagerFactory.defaultManagerForInterface(
+            path, HostIdentity(), _implementations(logger), logger
+        )
+    except Exception as error:
+        raise ConfigurationError(f"{path}: no manager from this file: {error}") from error
+
+
+def manager_from_interface(
+    interface: managerApi.ManagerInterface, settings: Mapping[str, Any]
+) -> hostApi.Manager:
+    """Return an initialised manager round *interface*, without looking for plugins."""
+    logger = log.SeverityFilter(log.ConsoleLogger())
+    session = managerApi.HostSession(managerApi.Host(HostIdentity()), logger)
+    manager = hostApi.Manager(interface, session)
+    try:
+        manager.initialize(dict(settings))
+    except errors.OpenAssetIOException as error:
+        raise ConfigurationError(f"our own manager can't start: {error}") from error
+    return manager
+
+
+def _implementations(logger: Any) -> Any:
+    # OpenAssetIO's Python factory raises FileNotFoundError for a folder that isn't there.
+    folders = os.environ.get("OPENASSETIO_PLUGIN_PATH", "").split(os.pathsep)
+    present = os.pathsep.join(folder for folder in folders if folder and Path(folder).exists())
+    if present != os.environ.get("OPENASSETIO_PLUGIN_PATH", ""):
+        os.environ["OPENASSETIO_PLUGIN_PATH"] = present
+    return HybridPluginSystemManagerImplementationFactory(
+        [
+            CppPluginSystemManagerImplementationFactory(logger),
+            PythonPluginSystemManagerImplementationFactory(logger),
+        ],
+        logger,
+    )
+
+
+class AssetioManager:
+    """
+    Asks an OpenAssetIO manager. The innermost handler of the pipeline.
+
+    The manager is made on the first request, by *make*. Any thread; OpenAssetIO's managers are
+    reentrant by contract, and no lock is held while one is called.
+    """
+
+    def __init__(self, make: Callable[[], hostApi.Manager]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._manager: hostApi.Manager | None = None
+        self._identifier = ""
+        self.round_trips = 0
+        self._asking: dict[Operation, _Question] = {
+            Operation.RESOLVE: self._resolve,
+            Operation.EXISTS: self._exists,
+            Operation.TRAITS: self._traits,
+            Operation.INFO: self._info,
+        }
+
+    def manager(self) -> hostApi.Manager:
+        """
+        Return the OpenAssetIO manager, made and initialised by the first caller.
+
+        Raises:
+            ConfigurationError: it can't be.
+        """
+        with self._lock:
+            if self._manager is None:
+                self._manager = self._make()
+                self._identifier = self._manager.identifier()
+            return self._manager
+
+    def handle(self, request: Request) -> Reply:
+        """Ask the manager, in one call however many references."""
+        manager = self.manager()
+        ask = self._asking.get(request.operation)
+        if ask is None:
+            message = f"{self._identifier} does not support {request.operation}"
+            return Reply.of(request, Failure(Code.UNSUPPORTED, message))
+        try:
+            return Reply(request, tuple(self._ask(ask, manager, request)))
+        except errors.NotImplementedException as error:
+            failure = Failure(Code.UNSUPPORTED, f"{self._identifier}: {error}")
+        except (errors.OpenAssetIOException, OSError) as error:
+            message = f"manager {self._identifier}: {error}"
+            failure = Failure(Code.UNAVAILABLE, message, retryable=True)
+        except Exception as error:  # a defect of the manager must not take the others' answers along
+            message = f"manager {self._identifier} raised {type(error).__name__}: {error}"
+            failure = Failure(Code.MISBEHAVED, message)
+        return Reply.of(request, failure)
+
+    def _ask(self, ask: _Question, manager: hostApi.Manager, request: Request) -> list[Any]:
+        refs = [_reference(manager, text) for text in request.references]
+        valid = [ref for ref in refs if ref is not None]
+        answers: Iterator[Any] = iter(())
+        if valid:
+            self.round_trips += 1
+            answers = iter(ask(manager, valid, _context(manager, request.context)))
+        foreign = Failure(Code.FOREIGN_REFERENCE, f"it is no reference of {self._identifier}")
+        return [foreign if ref is None else next(answers) for ref in refs]
+
+    def _resolve(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
+        collected = _Collected(len(refs))
+        manager.resolve(
+            refs, set(_RESOLVED_TRAITS), ResolveAccess.kRead, context, collected.ok, collected.failed
+        )
+        to_path = FileUrlPathConverter()
+        return [
+            answer
+            if isinstance(answer, Failure)
+            else _resolution(str(ref), answer, self._identifier, to_path)
+            for ref, answer in zip(refs, collected.finish(TraitsData), strict=True)
+        ]
+
+    def _exists(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
+        collected = _Collected(len(refs))
+        manager.entityExists(refs, context, collected.ok, collected.failed)
+        return collected.finish(bool)
+
+    def _traits(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
+        collected = _Collected(len(refs))
+        manager.entityTraits(
+            refs, EntityTraitsAccess.kRead, context, collected.ok, collected.failed
+        )
+        answers = collected.finish(set)
+        return [a if isinstance(a, Failure) else frozenset(a) for a in answers]
+
+    def _info(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
+        found = self._traits(manager, refs, context)
+        wanted = set().union(*(traits for traits in found if isinstance(traits, frozenset)))
+        collected = _Collected(len(refs))
+        self.round_trips += 1
+        manager.resolve(refs, wanted, ResolveAccess.kRead, context, collected.ok, collected.failed)
+        return [
+            a if isinstance(a, Failure) else _properties(a) for a in collected.finish(TraitsData)
+        ]
+
+
+class _Collected:
+    """
+    What a manager's callbacks said. It is called from any thread, twice, late, or out of range.
+
+    The first answer for an element counts; what comes after the call returned is nobody's.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._outcomes: list[Any] = [None] * count
+        self._open = True
+
+    def ok(self, index: int, value: Any) -> None:
+        """Take one element's answer."""
+        self._take(index, value)
+
+    def failed(self, index: int, error: BatchElementError) -> None:
+        """Take one element's error."""
+        self._take(index, Failure(CODES.get(error.code, Code.UNKNOWN), error.message))
+
+    def finish(self, expected: type) -> list[Any]:
+        """Return the outcomes; an element without an answer of the *expected* type is a failure."""
+        self._open = False
+        return [
+            outcome if isinstance(outcome, (expected, Failure)) else _misbehaviour(outcome)
+            for outcome in self._outcomes
+        ]
+
+    def _take(self, index: int, outcome: Any) -> None:
+        if self._open and 0 <= index < len(self._outcomes) and self._outcomes[index] is None:
+            self._outcomes[index] = outcome
+
+
+def _misbehaviour(outcome: Any) -> Failure:
+    if outcome is None:
+        return _NO_ANSWER
+    return Failure(Code.MISBEHAVED, f"the manager answered with a {type(outcome).__name__}")
+
+
+def _reference(manager: hostApi.Manager, text: str) -> Any:
+    try:
+        return manager.createEntityReferenceIfValid(text)
+    except UnicodeEncodeError:  # bytes that are no UTF-8; OpenAssetIO's strings are
+        return None
+
+
+def _context(manager: hostApi.Manager, snapshot: ContextSnapshot) -> Any:
+    context = manager.createContext()
+    if snapshot.scope or snapshot.get("access_token"):
+        context.locale = _locale(snapshot)
+    return context
+
+
+def _locale(snapshot: ContextSnapshot) -> TraitsData:
+    from bifrost.traits import ResolutionPolicyTrait_v1
+
+    locale = TraitsData()
+    policy = ResolutionPolicyTrait_v1(locale)
+    policy.imbue()
+    for name, set_property in (
+        ("version", policy.setVersion),
+        ("as_of", policy.setAsOf),
+        ("current_project", policy.setProject),
+        ("user", policy.setUser),
+        ("locale", policy.setLocale),
+    ):
+        if value := snapshot.get(name):
+            set_property(str(value))
+    if token := snapshot.get("access_token"):
+        BearerToken(locale).setToken(str(token))
+    return locale
+
+
+def _resolution(
+    reference: str, data: TraitsData, manager: str, to_path: FileUrlPathConverter
+) -> Resolution | Failure:
+    url = data.getTraitProperty(LocatableContent.kId, "location")
+    if not url or not isinstance(url, str):
+        return Failure(Code.NO_LOCATION, f"{manager} knows it but gives it no location")
+    path = _path(url, to_path)
+    if path is None:
+        return Failure(Code.NOT_A_FILE, f"its location is no file that USD could open: {url}")
+    templated = bool(data.getTraitProperty(LocatableContent.kId, "isTemplated")) or "<UDIM>" in path
+    modified = 0.0 if templated else _modified(path)
+    if modified is None:
+        return Failure(Code.FILE_MISSING, f"its file is not there: {path}")
+    stable = _text(data.getTraitProperty(Version.kId, "stableTag"))
+    specified = _text(data.getTraitProperty(Version.kId, "specifiedTag"))
+    return Resolution(
+        reference,
+        path,
+        name=_text(data.getTraitProperty(DisplayName.kId, "name")),
+        version=stable,
+        immutable=bool(stable) and stable == specified,
+        templated=templated,
+        modified=modified,
+        manager=manager,
+    )
+
+
+def _path(url: str, to_path: FileUrlPathConverter) -> str | None:
+    if not url.startswith("file://"):
+        return None
+    if url.startswith("file:///") and not any(ch in url for ch in "%?#\\"):
+        return url[len("file://") :]  # the converter costs more than all the rest
+    try:
+        path: str = to_path.pathFromUrl(url)
+    except errors.OpenAssetIOException:
+        return None
+    return path
+
+
+def _modified(path: str) -> float | None:
+    try:
+        return os.stat(path).st_mtime  # noqa: PTH116  thousands of them: Path costs as much as stat
+    except (OSError, ValueError):
+        return None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _properties(data: TraitsData) -> dict[str, dict[str, Any]]:
+    return {
+        trait: {key: data.getTraitProperty(trait, key) for key in data.traitPropertyKeys(trait)}
+        for trait in data.traitSet()
+    }

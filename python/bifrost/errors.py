@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What can go wrong, as one tree.
+
+```
+BifrostError
+├── AssetException                     about one entity reference (`asset_uri`)
+│   ├── AssetNotFoundException           no such asset or version (`suggestions`)
+│   ├── PermissionDeniedException        the manager refuses (`required_permission`)
+│   ├── NetworkErrorException            the manager can't be asked now (`retry_after`, seconds)
+│   │   └── DeadlineExceededException      it did not answer in time
+│   ├── InvalidReferenceException        malformed, or of another manager
+│   ├── LocationException                resolved, but to nothing that USD can open
+│   ├── AccessModeException              not available for this kind of access
+│   ├── InvalidTraitsException           the traits asked for or given don't fit
+│   ├── ConflictException                somebody else was faster
+│   ├── UnsupportedOperationException    this manager can't do that
+│   └── ManagerMisbehavedException       the manager broke its contract
+├── ConfigurationError                 settings, environment, a missing extra
+├── CatalogueError                     the catalogue is locked, corrupt or newer than this code
+└── TierError                          a cache's backend failed; callers treat it as a miss
+```
+
+A batch never raises for one element: it answers with a `Failure` (model/reply.py), and the calls of
+the public API that take one reference raise what `exception_for` makes of it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final
+
+
+class Code(StrEnum):
+    """Stable names of failures: they may be logged, counted, and compared."""
+
+    NOT_FOUND = "not_found"
+    MALFORMED_REFERENCE = "malformed_reference"
+    FOREIGN_REFERENCE = "foreign_reference"
+    NO_LOCATION = "no_location"
+    NOT_A_FILE = "not_a_file"
+    FILE_MISSING = "file_missing"
+    ACCESS = "access"
+    PERMISSION_DENIED = "permission_denied"
+    INVALID_TRAITS = "invalid_traits"
+    PREFLIGHT_HINT = "preflight_hint"
+    CONFLICT = "conflict"
+    UNSUPPORTED = "unsupported"
+    UNAVAILABLE = "unavailable"
+    DEADLINE = "deadline"
+    MISBEHAVED = "misbehaved"
+    UNKNOWN = "unknown"
+
+
+class BifrostError(Exception):
+    """
+    Base of everything Bifrost raises on purpose.
+
+    Attributes:
+        message: What happened, to which thing, and what to do about it.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class AssetException(BifrostError):
+    """
+    Something about one entity reference.
+
+    Attributes:
+        asset_uri: The entity reference that was asked about.
+        code: The stable name of the failure.
+        details: What else is known: manager, operation, elapsed time.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        asset_uri: str = "",
+        code: Code = Code.UNKNOWN,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.asset_uri = asset_uri
+        self.code = code
+        self.details = details or {}
+
+    @property
+    def suggestions(self) -> list[str]:
+        """Entity references that may have been meant, nearest first."""
+        return list(self.details.get("suggestions", ()))
+
+    @property
+    def required_permission(self) -> str | None:
+        """The permission that was missing, where the manager said so."""
+        return self.details.get("required_permission")
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which asking again may help; None when nobody knows."""
+        return self.details.get("retry_after")
+
+
+class AssetNotFoundException(AssetException):
+    """No such asset or version."""
+
+
+class PermissionDeniedException(AssetException):
+    """The manager knows who asks, and refuses."""
+
+
+class NetworkErrorException(AssetException):
+    """The manager can't be asked at the moment."""
+
+
+class DeadlineExceededException(NetworkErrorException):
+    """The manager did not answer in time."""
+
+
+class InvalidReferenceException(AssetException):
+    """The reference is malformed, or belongs to another manager."""
+
+
+class LocationException(AssetException):
+    """The entity exists and has no location that USD can open."""
+
+
+class AccessModeException(AssetException):
+    """The entity is not available for this kind of access."""
+
+
+class InvalidTraitsException(AssetException):
+    """The traits asked for or given don't fit the entity."""
+
+
+class ConflictException(AssetException):
+    """The entity changed since the caller looked."""
+
+
+class UnsupportedOperationException(AssetException):
+    """The manager behind this host can't do that."""
+
+
+class ManagerMisbehavedException(AssetException):
+    """The manager broke its contract: no answer, two answers, a wrong type."""
+
+
+class ConfigurationError(BifrostError):
+    """Settings, environment or an installation that can't work. The message names the fix."""
+
+
+class CatalogueError(BifrostError):
+    """The catalogue is locked, corrupt, or of a newer schema than this code knows."""
+
+
+class TierError(BifrostError):
+    """A cache's backend failed. Callers treat it as a miss."""
+
+
+_EXCEPTIONS: Final[dict[Code, type[AssetException]]] = {
+    Code.NOT_FOUND: AssetNotFoundException,
+    Code.MALFORMED_REFERENCE: InvalidReferenceException,
+    Code.FOREIGN_REFERENCE: InvalidReferenceException,
+    Code.NO_LOCATION: LocationException,
+    Code.NOT_A_FILE: LocationException,
+    Code.FILE_MISSING: LocationException,
+    Code.ACCESS: AccessModeException,
+    Code.PERMISSION_DENIED: PermissionDeniedException,
+    Code.INVALID_TRAITS: InvalidTraitsException,
+    Code.PREFLIGHT_HINT: InvalidTraitsException,
+    Code.CONFLICT: ConflictException,
+    Code.UNSUPPORTED: UnsupportedOperationException,
+    Code.UNAVAILABLE: NetworkErrorException,
+    Code.DEADLINE: DeadlineExceededException,
+    Code.MISBEHAVED: ManagerMisbehavedException,
+    Code.UNKNOWN: AssetException,
+}
+
+
+def exception_for(
+    code: Code, message: str, asset_uri: str, details: dict[str, Any] | None = None
+) -> AssetException:
+    """Return the exception that a failure of this *code* becomes in a one-reference call."""
+    return _EXCEPTIONS[code](message, asset_uri=asset_uri, code=code, details=details)

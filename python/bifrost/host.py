@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public face of Bifrost for Python. Each feature is a few lines over its own module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bifrost import assetio
+from bifrost.context import Context
+from bifrost.model.entity_reference import reference_for, without_format_args
+from bifrost.model.reply import Failure
+from bifrost.model.request import Operation, Request
+from bifrost.model.resolution import Resolution
+from bifrost.session import Session, current
+
+
+class BifrostHostInterface(assetio.HostIdentity):
+    """
+    Asks whatever manager is configured about entity references.
+
+    It is also the OpenAssetIO host of this process: managers see its identifier and name. Any thread.
+
+    Args:
+        session: The session to use; None for the process's own, made from the settings when it is
+            first needed.
+    """
+
+    def __init__(self, session: Session | None = None) -> None:
+        super().__init__()
+        self._session = session
+
+    @property
+    def session(self) -> Session:
+        """
+        The session that answers.
+
+        Raises:
+            ConfigurationError: the settings can't be read.
+        """
+        return self._session or current()
+
+    def initialize(self) -> bool:
+        """
+        Start the manager now instead of with the first question. True; or it raises.
+
+        Raises:
+            ConfigurationError: the manager can't be started.
+            CatalogueError: its catalogue can't be opened.
+        """
+        self.session.assetio_manager().manager()
+        return True
+
+    def resolve_asset_path(self, asset_uri: str, *, context: Context | None = None) -> Path:
+        """
+        Return the file that *asset_uri* resolves to. One round trip if no cache knows it.
+
+        Raises:
+            AssetNotFoundException: no such asset or version.
+            InvalidReferenceException: malformed, or another manager's.
+            LocationException: it has no location, or its file is not there.
+            NetworkErrorException: the manager can't be asked, and no cache can stand in.
+            PermissionDeniedException: the manager refuses.
+        """
+        return Path(self._resolution(asset_uri, context).path)
+
+    def get_version(self, asset_uri: str, *, context: Context | None = None) -> int | None:
+        """
+        Return the version that *asset_uri* means, or None where it is no number.
+
+        Raises:
+            AssetException: as `resolve_asset_path`.
+        """
+        version = self._resolution(asset_uri, context).version
+        return int(version) if version.isdigit() else None
+
+    def get_entity_info(self, asset_uri: str, *, context: Context | None = None) -> dict[str, Any]:
+        """
+        Return what the manager says of the entity: `location`, `version`, `name`, and `traits`, the
+        properties by trait id. Two round trips.
+
+        Raises:
+            AssetException: as `resolve_asset_path`.
+        """
+        traits = self._one(Operation.INFO, asset_uri, context)
+        resolution = self._resolution(asset_uri, context)
+        return {
+            "location": resolution.path,
+            "version": resolution.version,
+            "name": resolution.name,
+            "manager": resolution.manager,
+            "traits": traits,
+        }
+
+    def entity_exists(self, asset_uri: str, *, context: Context | None = None) -> bool:
+        """
+        Return whether the entity exists and can be read. One round trip.
+
+        Raises:
+            AssetException: the question could not be answered.
+        """
+        return bool(self._one(Operation.EXISTS, asset_uri, context))
+
+    def create_entity_reference(self, asset_id: str) -> str:
+        """Return the reference to *asset_id* of Bifrost's own catalogue; it floats."""
+        return reference_for(asset_id)
+
+    def is_valid_entity_reference(self, asset_uri: str) -> bool:
+        """Return whether the manager takes *asset_uri* for one of its references."""
+        manager = self.session.assetio_manager().manager()
+        return bool(manager.isEntityReferenceString(asset_uri))
+
+    def managers(self) -> list[dict[str, Any]]:
+        """Return `{"identifier", "display_name", "info"}` of each OpenAssetIO manager installed."""
+        return assetio.available_managers()
+
+    def _resolution(self, asset_uri: str, context: Context | None) -> Resolution:
+        resolution: Resolution = self._one(Operation.RESOLVE, asset_uri, context)
+        return resolution
+
+    def _one(self, operation: Operation, asset_uri: str, context: Context | None) -> Any:
+        reference = without_format_args(asset_uri)
+        snapshot = (context or Context()).snapshot()
+        (outcome,) = self.session.ask(Request(operation, (reference,), snapshot)).outcomes
+        if isinstance(outcome, Failure):
+            raise outcome.exception(asset_uri)
+        return outcome
+
+
+bifrost_host = BifrostHostInterface()

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Entity references of Bifrost's own catalogue: `bifrost:///assets/<id>[?version=<version>]`.
+
+| reference | means |
+|---|---|
+| `bifrost:///assets/hero` | floats: what the context's version policy says, else the newest |
+| `bifrost:///assets/hero?version=3` | version 3, for ever |
+| `bifrost:///assets/hero?version=latest` | floats to the newest, whatever the policy says |
+| `bifrost:///assets/hero?version=approved` | floats by rule: the newest version with that status |
+
+References of other managers are opaque strings here, as OpenAssetIO asks of a host.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, unquote
+
+SCHEME: Final = "bifrost"
+PREFIX: Final = f"{SCHEME}:///assets/"
+LATEST: Final = "latest"
+
+# USD appends these to an identifier; they are the file format's business, never a manager's (T13).
+_FORMAT_ARGS: Final = ":SDF_FORMAT_ARGS:"
+
+# RFC 3986 pchar without "@" (it ends an asset path in .usda), with "<>" (USD looks for "<UDIM>"
+# in the authored path) and "#" (value clip templates). "[" would start a package-relative path.
+_ID_SAFE: Final = "-._~!$'()*+,;=:<>#"
+_VERSION: Final = re.compile(r"[0-9]{1,18}|[A-Za-z_][A-Za-z0-9_.-]{0,127}")
+_MAX_ID_BYTES: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class AssetReference:
+    """
+    A parsed reference to an asset of Bifrost's catalogue.
+
+    Attributes:
+        asset_id: The id as the catalogue stores it, percent-escapes decoded.
+        version: A version number's digits, a tag (`latest`, a status), or None when it floats.
+    """
+
+    asset_id: str
+    version: str | None = None
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the reference names one version for ever."""
+        return self.version is not None and self.version.isdigit()
+
+    def __str__(self) -> str:
+        return reference_for(self.asset_id, self.version)
+
+
+def reference_for(asset_id: str, version: str | int | None = None) -> str:
+    """Return the canonical reference to *asset_id*; characters that USD would misread are escaped."""
+    uri = PREFIX + quote(asset_id, safe=_ID_SAFE)
+    return uri if version is None else f"{uri}?version={version}"
+
+
+def without_format_args(identifier: str) -> str:
+    """Return *identifier* without the file format arguments that USD appended to it."""
+    return identifier.partition(_FORMAT_ARGS)[0]
+
+
+def is_asset_reference(text: str) -> bool:
+    """Whether *text* is of our scheme at all; it may still be malformed."""
+    return text.startswith(PREFIX)
+
+
+def parse(reference: str) -> AssetReference:
+    """
+    Parse a reference to an asset of Bifrost's catalogue.
+
+    Raises:
+        ValueError: it is not one; the message says what is wrong with it.
+    """
+    if not reference.startswith(PREFIX):
+        raise ValueError(f"expected {PREFIX}<id>, got {_shown(reference)}")
+    rest = reference[len(PREFIX) :]
+    path, has_query, query = rest.partition("?")
+    if "#" in query:
+        raise ValueError(f"a fragment means nothing here: {_shown(reference)}")
+    return AssetReference(_asset_id(path, reference), _version(query, reference) if has_query else None)
+
+
+def _asset_id(path: str, reference: str) -> str:
+    if not path:
+        raise ValueError(f"no asset id in {_shown(reference)}")
+    if "/" in path or path != path.strip() or any(ch.isspace() for ch in path):
+        raise ValueError(f"an asset id has no '/' and no white space: {_shown(reference)}")
+    if re.search(r"%(?![0-9A-Fa-f]{2})", path):
+        raise ValueError(f"a '%' that escapes nothing (write %25): {_shown(reference)}")
+    try:
+        asset_id = unquote(path, errors="strict") if "%" in path else path
+        size = len(asset_id.encode())
+    except UnicodeError:
+        raise ValueError(f"percent-escapes that are no UTF-8: {_shown(reference)}") from None
+    if size > _MAX_ID_BYTES:
+        raise ValueError(f"an asset id is at most {_MAX_ID_BYTES} bytes long: {_shown(reference)}")
+    if any(ord(ch) < 32 or ord(ch) == 127 for ch in asset_id):
+        raise ValueError(f"a control character in {_shown(reference)}")
+    return asset_id
+
+
+def _version(query: str, reference: str) -> str:
+    key, _, version = query.partition("=")
+    if key != "version" or not _VERSION.fullmatch(version):
+        raise ValueError(
+            f"the only query is version=<number, 'latest' or a status>: {_shown(reference)}"
+        )
+    return str(int(version)) if version.isdigit() else version
+
+
+def _shown(reference: str) -> str:
+    return repr(reference if len(reference) <= 200 else reference[:200] + "…")

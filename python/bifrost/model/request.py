@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A batch of questions of one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from bifrost.context import ContextSnapshot
+
+
+class Operation(StrEnum):
+    """What is asked of each reference, and what a successful outcome is."""
+
+    RESOLVE = "resolve"
+    """-> `Resolution`."""
+    EXISTS = "exists"
+    """-> `bool`."""
+    TRAITS = "traits"
+    """-> `frozenset[str]`, the entity's trait ids."""
+    INFO = "info"
+    """-> `dict[str, dict[str, value]]`, properties by trait id."""
+    VERSIONS = "versions"
+    """-> `tuple[str, ...]`, references to the entity's versions, newest first."""
+    CLOSURE = "closure"
+    """-> `tuple[str, ...]`, every reference that opening this one asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    Questions about many references, all of one kind, asked by one principal.
+
+    Attributes:
+        operation: What is asked.
+        references: Entity references without file format arguments; no duplicates needed or forbidden.
+        context: Who asks and under what policy, frozen.
+        deadline_s: Seconds this request may take, retries included; None for the setting.
+        fresh: Whether cached answers are passed over; answers are still stored.
+    """
+
+    operation: Operation
+    references: tuple[str, ...]
+    context: ContextSnapshot
+    deadline_s: float | None = None
+    fresh: bool = False
+
+    def only(self, references: Sequence[str]) -> Request:
+        """Return the same question about *references*."""
+        return replace(self, references=tuple(references))

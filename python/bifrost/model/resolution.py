@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an entity reference resolved to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """
+    One entity reference's location, and what else the manager said in the same answer.
+
+    Attributes:
+        reference: The entity reference that was asked for, without file format arguments.
+        path: An absolute file path. It holds a placeholder such as `<UDIM>` when *templated*.
+        name: The asset's display name, or "".
+        version: The version's stable tag, or "" when the manager has no versions.
+        immutable: Whether the answer holds for ever: the reference names one version.
+        templated: Whether *path* is a pattern for several files and was not checked to exist.
+        modified: The file's modification time in seconds since the epoch; 0.0 when unknown.
+        manager: The identifier of the manager that answered.
+        tier: Who served it this time: `manager`, `memory`, `lmdb`, `redis`, or `stale`.
+        expires: When to ask again, in seconds since the epoch; infinity for never.
+    """
+
+    reference: str
+    path: str
+    name: str = ""
+    version: str = ""
+    immutable: bool = False
+    templated: bool = False
+    modified: float = 0.0
+    manager: str = ""
+    tier: str = "manager"
+    expires: float = 0.0

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Answers from the tiers what they know, and keeps what the manager says.
+
+| outcome | is fresh for |
+|---|---|
+| a reference that names one version | ever |
+| a floating reference | `cache.ttl_s` |
+| a failure that asking again won't mend | `cache.negative_ttl_s`, in memory only |
+| an outage | not kept; an expired answer is served in its place for `cache.stale_s` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import blake2b
+from time import time
+from typing import Any
+
+import msgpack
+
+from bifrost.errors import Code
+from bifrost.model.reply import Failure, Reply
+from bifrost.model.request import Operation, Request
+from bifrost.model.resolution import Resolution
+from bifrost.pipeline.handler import Handler
+from bifrost.settings import CacheSettings
+from bifrost.tiers.memory import MemoryTier
+from bifrost.tiers.tier import FOREVER, Entry
+from bifrost.tiers.tiered import TieredCache
+
+_OUTAGE = frozenset({Code.UNAVAILABLE, Code.DEADLINE})
+_NEGATIVE_BYTES = 4_000_000
+# How long a stale answer served in an outage is believed before the manager is asked again.
+_STALE_RECHECK_S = 30.0
+
+
+class Cache:
+    """
+    Serves `RESOLVE` from the tiers and passes every other operation through.
+
+    A broken tier is a miss: slower, never wrong. Keys hold the manager's identity and the context's
+    scope, so that no principal is served what another was answered.
+    """
+
+    def __init__(
+        self,
+        inner: Handler,
+        tiers: TieredCache,
+        identity: str,
+        settings: CacheSettings,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self._inner = inner
+        self._tiers = tiers
+        self._identity = identity
+        self._settings = settings
+        self._clock = clock
+        self._negative = MemoryTier(_NEGATIVE_BYTES, clock=clock)
+        self._scopes: dict[str, bytes] = {}
+
+    def handle(self, request: Request) -> Reply:
+        """Answer what the tiers know and ask for the rest in one request."""
+        if request.operation is not Operation.RESOLVE:
+            return self._inner.handle(request)
+        scope = self.scope(request.context.scope)
+        now = self._clock()
+        known, stale = ({}, {}) if request.fresh else self._known(request, scope, now)
+        missing = [ref for ref in dict.fromkeys(request.references) if ref not in known]
+        if missing:
+            known.update(self._ask(request.only(missing), scope, now, stale))
+        return Reply.by_reference(request, known.__getitem__)
+
+    def scope(self, context_scope: str) -> bytes:
+        """Return 16 bytes that differ wherever two answers may: manager, principal, policy."""
+        scope = self._scopes.get(context_scope)
+        if scope is None:
+            text = f"{self._identity}\0{context_scope}".encode()
+            scope = self._scopes[context_scope] = blake2b(text, digest_size=16).digest()
+        return scope
+
+    def forget_failures(self) -> None:
+        """Forget the remembered failures: something was published."""
+        self._negative.delete_prefix(b"")
+
+    def _known(
+        self, request: Request, scope: bytes, now: float
+    ) -> tuple[dict[str, Any], dict[str, Resolution]]:
+        known: dict[str, Any] = {}
+        stale: dict[str, Resolution] = {}
+        keys = {_key(scope, ref): ref for ref in request.references}
+        for key, (entry, tier) in self._tiers.find(keys).items():
+            resolution = _unpacked(keys[key], entry, tier)
+            if resolution is None:
+                continue
+            if entry.expires > now:
+                known[keys[key]] = resolution
+            elif entry.expires + self._settings.stale_s > now:
+                stale[keys[key]] = resolution
+        unknown = [key for key, ref in keys.items() if ref not in known]
+        for key, entry in self._negative.get(unknown).items():
+            if entry.expires > now:
+                code, message, details = msgpack.unpackb(entry.value)
+                known[keys[key]] = Failure(Code(code), message, details=details)
+        return known, stale
+
+    def _ask(
+        self, request: Request, scope: bytes, now: float, stale: dict[str, Resolution]
+    ) -> dict[str, Any]:
+        sequence = self._tiers.sequence()
+        reply = self._inner.handle(request)
+        answers: dict[str, Any] = {}
+        entries: dict[bytes, Entry] = {}
+        for reference, outcome in reply.items():
+            answers[reference] = outcome
+            if isinstance(outcome, Resolution):
+                expires = FOREVER if outcome.immutable else now + self._settings.ttl_s
+                outcome = answers[reference] = replace(outcome, expires=expires)
+                entries[_key(scope, reference)] = Entry(_packed(outcome), expires, now, sequence)
+            elif outcome.code in _OUTAGE:
+                if reference in stale:
+                    answers[reference] = replace(
+                        stale[reference], tier="stale", expires=now + _STALE_RECHECK_S
+                    )
+            elif not outcome.retryable:
+                self._remember_failure(_key(scope, reference), outcome, now)
+        self._tiers.put(entries)
+        return answers
+
+    def _remember_failure(self, key: bytes, failure: Failure, now: float) -> None:
+        value = msgpack.packb([failure.code.value, failure.message, dict(failure.details)])
+        self._negative.put({key: Entry(value, now + self._settings.negative_ttl_s, now)})
+
+
+def _key(scope: bytes, reference: str) -> bytes:
+    return b"r" + scope + reference.encode("utf-8", "surrogateescape")
+
+
+def _packed(resolution: Resolution) -> bytes:
+    packed: bytes = msgpack.packb(
+        (
+            resolution.path,
+            resolution.name,
+            resolution.version,
+            resolution.immutable,
+            resolution.templated,
+            resolution.modified,
+            resolution.manager,
+        ),
+        unicode_errors="surrogateescape",
+    )
+    return packed
+
+
+def _unpacked(reference: str, entry: Entry, tier: str) -> Resolution | None:
+    try:
+        path, name, version, immutable, templated, modified, manager = msgpack.unpackb(
+            entry.value, unicode_errors="surrogateescape"
+        )
+    except (ValueError, msgpack.UnpackException):
+        return None  # of another version of this code: a miss
+    return Resolution(
+        reference, path, name, version, immutable, templated, modified, manager, tier, entry.expires
+    )

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between assets, entity references and the file tree of earlier releases."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from bifrost.model.entity_reference import parse, reference_for
+
+_URI: Final = re.compile(r"bifrost:///assets/[^\s/]+")
+_URI_IN_TEXT: Final = re.compile(r"bifrost:///assets/[^\s/\"'<>@)\]},;]+")
+_FILED_ID: Final = re.compile(
+    r"asset_.+|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # or a UUID
+)
+_VERSION_FOLDER: Final = re.compile(r"v(\d+)")
+
+
+class AssetUriMapper:
+    """Static functions; files are looked for under `root`, as `{root}/{asset_id}/v{NNN}/`."""
+
+    root = Path("data/assets")
+    """The storage root of earlier releases (`storage.local.root_path`)."""
+
+    @staticmethod
+    def asset_to_uri(asset: Any) -> str:
+        """Return the reference to *asset*, by its `id`."""
+        return reference_for(str(asset.id))
+
+    @staticmethod
+    def uri_to_asset_id(uri: str) -> str | None:
+        """Return the asset id in *uri*, further path parts and the query ignored, or None."""
+        scheme, mark, rest = uri.partition("/assets/")
+        if not mark or scheme != "bifrost://":
+            return None
+        asset_id = re.split(r"[/?#]", rest, maxsplit=1)[0]
+        try:
+            return parse(f"{scheme}{mark}{asset_id}").asset_id
+        except ValueError:
+            return None
+
+    @staticmethod
+    def path_to_uri(path: str | Path) -> str | None:
+        """Return the reference for a path with a part `assets` followed by an asset's id, or None."""
+        parts = Path(path).parts
+        for folder, name in zip(parts, parts[1:], strict=False):
+            if folder == "assets" and _FILED_ID.fullmatch(name):
+                return reference_for(name)
+        return None
+
+    @staticmethod
+    def uri_to_path(uri: str, version: int | None = None) -> Path | None:
+        """Return the file under `{root}/{asset_id}/v{NNN}/`, of the highest version by default."""
+        asset_id = AssetUriMapper.uri_to_asset_id(uri)
+        folder = AssetUriMapper.root / asset_id if asset_id else None
+        if folder is None or asset_id in {".", ".."} or not folder.is_dir():
+            return None
+        versions = {
+            int(match[1]): entry
+            for entry in folder.iterdir()
+            if (match := _VERSION_FOLDER.fullmatch(entry.name)) and entry.is_dir()
+        }
+        wanted = max(versions, default=None) if version is None else version
+        files = sorted(f for f in versions[wanted].iterdir() if f.is_file()) if wanted in versions else []
+        return files[0] if files else None
+
+    @staticmethod
+    def detect_uri_in_string(text: str) -> str | None:
+        """Return the first reference in *text*, or None."""
+        match = _URI_IN_TEXT.search(text)
+        return match[0] if match else None
+
+    @staticmethod
+    def is_valid_uri(uri: str) -> bool:
+        """Return whether *uri* has the form `bifrost:///assets/<id>`, with or without a query."""
+        return _URI.fullmatch(uri) is not None

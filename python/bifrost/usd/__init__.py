@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The primary surface: USD. The only package that imports pxr."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_STAGE = ("register_plugin", "resolutions", "resolver_stats", "warm")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _STAGE:
+        from bifrost.usd import stage
+
+        return getattr(stage, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the C++ resolver calls (resolver/python_bridge.h): one crossing answers for many references.
+
+The functions never raise for what a manager or a reference does: a failure is an answer too. They run
+on any thread, composition's workers among them, several at once. `resolve` never touches Sdf, Usd or
+Pcp, directly or through a thread it waits for: OpenUSD calls it with the layer registry locked, and it
+would hang. `prepare` may: it is called before composition, with nothing locked.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from time import monotonic, perf_counter, time
+from typing import Any
+
+from bifrost.context import Context, ContextSnapshot, from_policy
+from bifrost.errors import BifrostError, Code
+from bifrost.model.reply import Failure, Reply
+from bifrost.session import Session, current, current_if_any
+from bifrost.usd import closures, wire
+from bifrost.usd.closures import Closure, Closures
+from bifrost.usd.later import Later
+
+# References that follow one another this closely belong to one opening, where no context says so.
+_SAME_OPENING_S = 2.0
+
+
+class Bridge:
+    """The process's crossing: a session, its closures, and what is being opened."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.later = Later()
+        self.closures = Closures(session.tiers, self.later)
+        self._snapshots: dict[str, ContextSnapshot | Failure] = {}
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Start over in a forked child."""
+        self.later.after_fork()
+        self.closures.after_fork()
+        self._lock = threading.Lock()
+        self._gates: dict[tuple[str, str], threading.Lock] = {}
+        self._inside = threading.local()
+        self._leaders: dict[str, tuple[str, float]] = {}
+
+    def snapshot(self, policy: str) -> ContextSnapshot | Failure:
+        """Return who asks under *policy*, or why that can't be said."""
+        known = self._snapshots.get(policy)
+        if known is None:
+            try:
+                known = from_policy(policy).snapshot() if policy else Context().snapshot()
+            except ValueError as error:
+                known = Failure(Code.UNKNOWN, f"the context's policy: {error}")
+            self._snapshots[policy] = known
+        return known
+
+    def resolve(self, policy: str, root: str, identifier: str, is_first: bool) -> bytes:
+        """
+        Answer for *identifier*, and for all that is known to be asked next.
+
+        The first miss of a context replays its closure. Threads that miss while it does wait for it,
+        and are then answered by the cache.
+        """
+        who = self.snapshot(policy)
+        if isinstance(who, Failure):
+            return self._encoded([(identifier, who)], 0.0)
+        start = perf_counter()
+        opening = root or (self._leader(policy, identifier) if policy else "")
+        waited = self._enter(policy, opening)
+        try:
+            answers: dict[str, Any] = {}
+            if opening and is_first and not waited:
+                closure = self.closures.find(self._scope(who), opening)
+                if closure is not None:
+                    replayed = self._replayed(closure, who, opening, start)
+                    if identifier in closures.known_references(replayed):
+                        return replayed
+                    answers.update(wire.decode(replayed))
+            answers.update(self._asked([identifier], who, deep=bool(opening) and not waited))
+            if opening:
+                self.closures.record(self._scope(who), opening, answers)
+            return self._encoded(answers.items(), start)
+        finally:
+            self._leave(policy, opening)
+
+    def prepare(self, policy: str, root: str) -> Iterator[bytes]:
+        """
+        Yield everything that opening the layer file *root* will ask for, as it becomes known.
+
+        Cheapest first: the recorded closure; our catalogue's relationships; else the layers
+        themselves, breadth by breadth, through Sdf.
+        """
+        who = self.snapshot(policy)
+        if isinstance(who, Failure):
+            return
+        start = perf_counter()
+        scope = self._scope(who)
+        closure = self.closures.find(scope, root)
+        known: set[str] = set()
+        if closure is not None:
+            replayed = self._replayed(closure, who, root, start)
+            yield replayed
+            if closure.root_state == closures.root_state(root) and replayed is not None:
+                return
+            known = closures.known_references(replayed)
+        yield from self._read_ahead(who, root, known)
+
+    def refresh(self, policy: str, identifiers: list[str]) -> bytes:
+        """Ask the manager anew for *identifiers*, in one batch; what fails is left out."""
+        who = self.snapshot(policy)
+        if isinstance(who, Failure):
+            return wire.encode([])
+        start = perf_counter()
+        reply = self._ask(identifiers, who, fresh=True)
+        return self._encoded(closures.resolved(reply.items()).items(), start)
+
+    def _read_ahead(self, who: ContextSnapshot, root: str, known: set[str]) -> Iterator[bytes]:
+        from bifrost.usd import prefetch
+
+        start = perf_counter()
+        scope = self._scope(who)
+        direct = [ref for ref in prefetch.references_of(root) if ref not in known]
+        if not direct:
+            self.closures.record(scope, root, {})
+            return
+        everything = self._closure(direct, who)
+        if everything is not None:
+            answers = dict(self._ask(everything, who).items())
+            self.closures.record(scope, root, answers)
+            yield self._encoded(answers.items(), start)
+            return
+        reader = prefetch.Reader()
+        breadth = direct
+        while breadth:
+            answers = dict(self._ask(breadth, who).items())
+            known.update(answers)
+            self.closures.record(scope, root, answers)
+            yield self._encoded(answers.items(), start)
+            # C++ has the answers now: what is opened here finds them in its table.
+            breadth = [
+                ref
+                for ref in reader.read(closures.resolved(answers.items()).values())
+                if ref not in known
+            ]
+            start = perf_counter()
+        prefetch.keep_for_composition(reader.layers, self.later)
+
+    def _replayed(
+        self, closure: Closure, who: ContextSnapshot, root: str, start: float
+    ) -> bytes:
+        stale = self.closures.stale_references(closure)
+        if stale is None:
+            cost = _microseconds(start, wire.count(closure.answers))
+            return wire.served_by(closure.answers, closure.tier, cost)
+        answers: dict[str, Any] = dict(wire.decode(closure.answers))
+        before = {ref: getattr(answers[ref], "path", "") for ref in stale}
+        answers.update(self._ask(list(stale), who).items())
+        moved = [ref for ref in stale if getattr(answers[ref], "path", "") != before[ref]]
+        if moved:  # another version may need what the recorded one did not
+            answers.update(self._asked(moved, who, deep=True))
+        self.closures.record(self._scope(who), root, answers)
+        return self._encoded(answers.items(), start)
+
+    def _asked(self, references: list[str], who: ContextSnapshot, deep: bool) -> dict[str, Any]:
+        everything = self._closure(references, who) if deep else None
+        return dict(self._ask(everything or references, who).items())
+
+    def _closure(self, references: list[str], who: ContextSnapshot) -> list[str] | None:
+        try:
+            found = self.session.closure(references, who)
+        except (BifrostError, ValueError):
+            return None  # resolving meets the same trouble and says so for each reference
+        return None if found is None else list(dict.fromkeys([*references, *found]))
+
+    def _ask(self, references: Iterable[str], who: ContextSnapshot, fresh: bool = False) -> Reply:
+        return self.session.resolve(references, who, fresh=fresh)
+
+    def _scope(self, who: ContextSnapshot) -> bytes:
+        return self.session.cache.scope(who.scope)
+
+    def _encoded(self, answers: Iterable[tuple[str, Any]], start: float) -> bytes:
+        answers = list(answers)
+        expires = time() + self.session.settings.cache.negative_ttl_s
+        cost = _microseconds(start, len(answers)) if start else 0.0
+        return wire.encode(answers, microseconds=cost, failure_expires=expires)
+
+    def _leader(self, policy: str, identifier: str) -> str:
+        """Return the reference that *identifier* follows: the first of this burst of misses."""
+        now = monotonic()
+        with self._lock:
+            leader, last = self._leaders.get(policy, ("", 0.0))
+            if not leader or now - last > _SAME_OPENING_S:
+                leader = identifier
+            self._leaders[policy] = (leader, now)
+        return leader
+
+    def _enter(self, policy: str, opening: str) -> bool:
+        """Wait for another thread's crossing for this opening; return whether there was one."""
+        if not opening or getattr(self._inside, "depth", 0):
+            return False
+        with self._lock:
+            gate = self._gates.setdefault((policy, opening), threading.Lock())
+        waited = not gate.acquire(blocking=False)
+        if waited and not gate.acquire(timeout=self.session.settings.manager.deadline_s):
+            return True
+        self._inside.depth = 1
+        self._inside.gate = gate
+        return waited
+
+    def _leave(self, policy: str, opening: str) -> None:
+        gate = getattr(self._inside, "gate", None)
+        if gate is not None:
+            self._inside.depth, self._inside.gate = 0, None
+            gate.release()
+
+
+def _microseconds(start: float, count: int) -> float:
+    return (perf_counter() - start) * 1e6 / max(count, 1)
+
+
+def resolve(policy: str, root: str, identifier: str, known: str) -> bytes:
+    """Answer for one identifier that the table of the context (policy, root) lacks."""
+    return _bridge().resolve(policy, root, identifier, known == "0")
+
+
+def prepare(policy: str, root: str) -> Iterator[bytes]:
+    """Yield the answers that opening *root* will want; called before composition."""
+    return _bridge().prepare(policy, root)
+
+
+def refresh(policy: str, root: str, identifiers: str) -> bytes:
+    """Answer anew for what floats; *identifiers* are joined by NUL."""
+    return _bridge().refresh(policy, identifiers.split("\0"))
+
+
+def warm() -> None:
+    """Open the caches, so that the first miss doesn't pay for it. Idempotent."""
+    _bridge().session.tiers.sequence()
+
+
+def closing() -> None:
+    """Let go everybody who waits: the process is ending. C++ then waits for crossings under way."""
+    session = current_if_any()
+    if session is not None:
+        session.closing()
+
+
+def shutdown() -> None:
+    """Write what waits to be written and close the caches."""
+    if _the_bridge is not None:
+        _the_bridge.later.run_all()
+        _the_bridge.session.close()
+
+
+def _bridge() -> Bridge:
+    global _the_bridge  # noqa: PLW0603  USD hands its plugins nothing
+    session = current()
+    bridge = _the_bridge
+    if bridge is None or bridge.session is not session:
+        with _bridge_lock:
+            if _the_bridge is None or _the_bridge.session is not session:
+                _the_bridge = Bridge(session)
+            bridge = _the_bridge
+    return bridge
+
+
+def _after_fork() -> None:
+    global _bridge_lock  # noqa: PLW0603
+    _bridge_lock = threading.Lock()
+    if _the_bridge is not None:
+        _the_bridge.after_fork()
+
+
+_the_bridge: Bridge | None = None
+_bridge_lock = threading.Lock()
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(shutdown)

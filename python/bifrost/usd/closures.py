@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Closures: what was resolved under a root, recorded so that the next open asks for all of it at once.
+
+A closure's key is (policy, root); where a context has no root it is (policy, the layer reference that
+the others followed). Its value is a header and the answers in the bridge's wire format, so that a
+replay is one read of the persistent cache and no work for each answer.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from time import time
+from typing import Any, Final, NamedTuple
+
+from bifrost.model.reply import Failure
+from bifrost.model.resolution import Resolution
+from bifrost.tiers.tier import FOREVER, Entry
+from bifrost.tiers.tiered import TieredCache
+from bifrost.usd import wire
+from bifrost.usd.later import Later
+
+# When the first answer expires, the change sequence they were valid at, the root file's size and
+# modification time.
+_HEADER: Final = struct.Struct("<dQQd")
+# Long enough to gather what an open resolves, short enough to be written when a process lives briefly.
+_RECORD_AFTER_S: Final = 1.0
+_MOST_ANSWERS: Final = 200_000
+
+
+class Closure(NamedTuple):
+    """
+    A recorded closure.
+
+    Attributes:
+        answers: The answers, in the wire format.
+        expires: When the first of them expires, in seconds since the epoch.
+        sequence: The tiers' change sequence that they were valid at.
+        root_state: Size and modification time of the root's file when it was recorded.
+        tier: The tier it was read from.
+    """
+
+    answers: bytes
+    expires: float
+    sequence: int
+    root_state: tuple[int, float]
+    tier: str
+
+
+class Closures:
+    """Reads and records closures. Any thread."""
+
+    def __init__(
+        self, tiers: TieredCache, later: Later, clock: Callable[[], float] = time
+    ) -> None:
+        self._tiers = tiers
+        self._later = later
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pending: dict[bytes, tuple[str, int, dict[str, Any]]] = {}
+
+    def find(self, scope: bytes, root: str) -> Closure | None:
+        """Return what was recorded for *root*, or None. One read of the tiers."""
+        key = _key(scope, root)
+        found = self._tiers.find([key]).get(key)
+        if found is None or len(found[0].value) <= _HEADER.size:
+            return None
+        entry, tier = found
+        expires, sequence, size, modified = _HEADER.unpack_from(entry.value)
+        return Closure(entry.value[_HEADER.size :], expires, sequence, (size, modified), tier)
+
+    def stale_references(self, closure: Closure) -> set[str] | None:
+        """
+        Return which of the closure's references must be asked again; None when none need be.
+
+        Those that expired, and those invalidated since it was recorded.
+        """
+        changed = self._changed_since(closure.sequence)
+        now = self._clock()
+        if closure.expires > now and changed is not None and not changed:
+            return None
+        stale = set()
+        for reference, outcome in wire.decode(closure.answers):
+            if isinstance(outcome, Failure) or outcome.expires <= now:
+                stale.add(reference)
+            elif changed is None:
+                if not outcome.immutable:
+                    stale.add(reference)
+            elif reference in changed:
+                stale.add(reference)
+        return stale or None
+
+    def record(self, scope: bytes, root: str, answers: Mapping[str, Any]) -> None:
+        """Add *answers* to what is recorded for *root*: soon, in one write, on another thread."""
+        key = _key(scope, root)
+        sequence = self._tiers.sequence()
+        with self._lock:
+            _, first_sequence, pending = self._pending.setdefault(key, (root, sequence, {}))
+            pending.update(answers)
+            self._pending[key] = (root, min(sequence, first_sequence), pending)
+        self._later.put(key, _RECORD_AFTER_S, lambda: self._write(key))
+
+    def after_fork(self) -> None:
+        """Start over in a forked child."""
+        self._lock = threading.Lock()
+        self._pending = {}
+
+    def _changed_since(self, sequence: int) -> set[str] | None:
+        if self._tiers.sequence() == sequence:
+            return set()
+        tokens = self._tiers.invalidated_since(sequence)
+        if tokens is None:
+            return None
+        return {token.decode("utf-8", "surrogateescape") for token in tokens}
+
+    def _write(self, key: bytes) -> None:
+        with self._lock:
+            root, sequence, answers = self._pending.pop(key, ("", 0, {}))
+        if not answers:
+            return
+        answers = {**self._recorded(key), **answers}
+        if len(answers) > _MOST_ANSWERS:
+            return
+        now = self._clock()
+        expires = min((_expiry(outcome, now) for outcome in answers.values()), default=FOREVER)
+        header = _HEADER.pack(expires, sequence, *root_state(root))
+        value = header + wire.encode(answers.items(), failure_expires=now)
+        self._tiers.put({key: Entry(value, FOREVER, now, sequence)})
+
+    def _recorded(self, key: bytes) -> dict[str, Any]:
+        found = self._tiers.find([key]).get(key)
+        if found is None:
+            return {}
+        try:
+            return dict(wire.decode(found[0].value[_HEADER.size :]))
+        except ValueError:
+            return {}
+
+
+def root_state(root: str) -> tuple[int, float]:
+    """Return size and modification time of the root's file; zeros for what is no file."""
+    try:
+        info = os.stat(root)  # noqa: PTH116  on the warm path: pathlib's import alone would show
+    except (OSError, ValueError):
+        return 0, 0.0
+    return info.st_size, info.st_mtime
+
+
+def known_references(answers: bytes) -> set[str]:
+    """Return the references that *answers*, in the wire format, are about."""
+    return {reference for reference, _ in wire.decode(answers)}
+
+
+def resolved(answers: Iterable[tuple[str, Any]]) -> dict[str, Resolution]:
+    """Return those of *answers* that resolved."""
+    return {ref: outcome for ref, outcome in answers if isinstance(outcome, Resolution)}
+
+
+def _expiry(outcome: Any, now: float) -> float:
+    # A failure is asked again on every replay, together with whatever else is: one round trip for all
+    # broken references instead of one for each.
+    return now if isinstance(outcome, Failure) else outcome.expires
+
+
+def _key(scope: bytes, root: str) -> bytes:
+    return b"c" + scope + root.encode("utf-8", "surrogateescape")

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The bytes in which the bridge answers the C++ resolver, and in which closures are recorded.
+
+Little-endian, packed. The reader in C++ is resolver/wire.cpp.
+
+| part | bytes |
+|---|---|
+| `BFW1` | 4 |
+| tier that served all of it (0: each answer says its own) | 1 |
+| microseconds that each answer cost, if the tier above is not 0 | 4, float |
+| count | 4 |
+| then, for each answer: tier, flags (1 immutable, 2 templated, 4 failed) | 1, 1 |
+| modification time of the file, time to ask again: seconds since the epoch | 8, 8, doubles |
+| microseconds | 4, float |
+| identifier, path (or message), name, version, manager (or failure code): length, UTF-8 | 4 + n each |
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from bifrost.errors import Code
+from bifrost.model.reply import Failure
+from bifrost.model.resolution import Resolution
+
+_MAGIC: Final = b"BFW1"
+_HEADER: Final = struct.Struct("<4sBfI")
+_FIXED: Final = struct.Struct("<BBddf")
+_LENGTH: Final = struct.Struct("<I")
+_TEXTS: Final = 5
+
+# The values of `Tier` in resolver/resolution_table.h; a test compares them.
+TIERS: Final = {"manager": 1, "memory": 2, "lmdb": 3, "redis": 4, "stale": 5, "pins": 6}
+_TIER_NAMES: Final = {number: name for name, number in TIERS.items()}
+_IMMUTABLE: Final = 1
+_TEMPLATED: Final = 2
+_FAILED: Final = 4
+
+
+def encode(
+    answers: Iterable[tuple[str, Any]], *, microseconds: float = 0.0, failure_expires: float = 0.0
+) -> bytes:
+    """
+    Return the bytes for (identifier, `Resolution` or `Failure`) pairs.
+
+    Args:
+        answers: What to tell C++.
+        microseconds: What each of them cost.
+        failure_expires: Until when failures are believed, in seconds since the epoch.
+    """
+    chunks: list[bytes] = [b""]
+    count = 0
+    for identifier, outcome in answers:
+        count += 1
+        if isinstance(outcome, Failure):
+            chunks.append(_FIXED.pack(0, _FAILED, 0.0, failure_expires, microseconds))
+            texts = (identifier, outcome.message, "", "", outcome.code.value)
+        else:
+            flags = _IMMUTABLE * outcome.immutable | _TEMPLATED * outcome.templated
+            tier = TIERS.get(outcome.tier, 0)
+            chunks.append(
+                _FIXED.pack(tier, flags, outcome.modified, outcome.expires, microseconds)
+            )
+            texts = (identifier, outcome.path, outcome.name, outcome.version, outcome.manager)
+        for text in texts:
+            data = text.encode("utf-8", "surrogateescape")
+            chunks.append(_LENGTH.pack(len(data)))
+            chunks.append(data)
+    chunks[0] = _HEADER.pack(_MAGIC, 0, 0.0, count)
+    return b"".join(chunks)
+
+
+def served_by(data: bytes, tier: str, microseconds: float) -> bytes:
+    """Return *data* marked as served by *tier*, each answer at *microseconds*, without reading it."""
+    count = _HEADER.unpack_from(data)[3]
+    header = _HEADER.pack(_MAGIC, TIERS[tier], microseconds, count)
+    return header + memoryview(data)[_HEADER.size :]
+
+
+def count(data: bytes) -> int:
+    """Return how many answers *data* holds."""
+    number: int = _HEADER.unpack_from(data)[3]
+    return number
+
+
+def decode(data: bytes) -> Iterator[tuple[str, Any]]:
+    """
+    Yield the (identifier, `Resolution` or `Failure`) pairs that *data* holds.
+
+    Raises:
+        ValueError: it is of another format, or damaged.
+    """
+    try:
+        magic, _, _, number = _HEADER.unpack_from(data)
+        if magic != _MAGIC:
+            raise ValueError("not the bridge's format")
+        at = _HEADER.size
+        for _ in range(number):
+            tier, flags, modified, expires, _ = _FIXED.unpack_from(data, at)
+            texts, at = _texts(data, at + _FIXED.size)
+            yield texts[0], _outcome(texts, tier, flags, modified, expires)
+    except (struct.error, UnicodeDecodeError) as error:
+        raise ValueError(f"damaged: {error}") from error
+
+
+def _texts(data: bytes, at: int) -> tuple[list[str], int]:
+    texts = []
+    for _ in range(_TEXTS):
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        if at + length > len(data):
+            raise ValueError("damaged: a text is cut short")
+        texts.append(data[at : at + length].decode("utf-8", "surrogateescape"))
+        at += length
+    return texts, at
+
+
+def _outcome(texts: list[str], tier: int, flags: int, modified: float, expires: float) -> Any:
+    identifier, path, name, version, manager = texts
+    if flags & _FAILED:
+        return Failure(Code(manager), path)
+    return Resolution(
+        identifier,
+        path,
+        name,
+        version,
+        bool(flags & _IMMUTABLE),
+        bool(flags & _TEMPLATED),
+        modified,
+        manager,
+        _TIER_NAMES.get(tier, ""),
+        expires,
+    )

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that every kind of test shares: a home of its own, and processes that use the plugin."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# Whatever a test starts is over by then, or it hangs.
+PROCESS_LIMIT_S = 120.0
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A `BIFROST_HOME` of the test's own, so that no test sees another's cache or the user's."""
+    home = tmp_path / "bifrost_home"
+    monkeypatch.setenv("BIFROST_HOME", str(home))
+    for variable in ("OPENASSETIO_DEFAULT_CONFIG", "OPENASSETIO_PLUGIN_PATH", "BIFROST_CONTEXT"):
+        monkeypatch.delenv(variable, raising=False)
+    yield home
+    from bifrost import session
+
+    if (made := session.current_if_any()) is not None:
+        made.close()
+    session.use(None)
+
+
+def plugin_env(home: Path, **extra: str) -> dict[str, str]:
+    """Return the environment of a process that finds the plugin and keeps everything in *home*."""
+    from bifrost.usd import env
+
+    library = env.library()
+    assert (library.parent / "plugInfo.json").is_file()
+    return {
+        **os.environ,
+        "BIFROST_HOME": str(home),
+        "PXR_PLUGINPATH_NAME": str(library.parent),
+        **extra,
+    }
+
+
+@pytest.fixture
+def run_python(own_home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run Python source in a clean process that has the plugin; fails the test if it hangs."""
+
+    def run(
+        source: str,
+        *arguments: str | Path,
+        home: Path = own_home,
+        check: bool = True,
+        limit_s: float = PROCESS_LIMIT_S,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        completed = subprocess.run(
+            [sys.executable, "-c", source, *map(str, arguments)],
+            env=plugin_env(home, **(env or {})),
+            capture_output=True,
+            text=True,
+            timeout=limit_s,
+            check=False,
+        )
+        if check:
+            assert completed.returncode == 0, completed.stdout + completed.stderr
+        return completed
+
+    return run
