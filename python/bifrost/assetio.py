@@ -277,7 +277,7 @@ def _context(manager: hostApi.Manager, snapshot: ContextSnapshot) -> Any:
 
 
 def _locale(snapshot: ContextSnapshot) -> TraitsData:
-    from bifrost.traits import ResolutionPolicyTrait_v1
+    from bifrost.traits.generated.traits.locale import ResolutionPolicyTrait_v1
 
     locale = TraitsData()
     policy = ResolutionPolicyTrait_v1(locale)

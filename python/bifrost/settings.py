@@ -12,19 +12,21 @@ Foreign `BIFROST_*` variables (Autodesk's Bifrost for Maya has its own) are neve
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, get_type_hints
-
-import msgspec
+from typing import Any, Final
 
 from bifrost.errors import ConfigurationError
 
+# Not msgspec, which would validate all this: importing it takes 10 ms of the 30 ms that the start of a
+# DCC may cost, and what a TD should be told about a wrong setting is ours to say anyway. For the same
+# reason tomllib, difflib and platformdirs are imported where they are used.
 
-class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+
+@dataclass(frozen=True)
+class CacheSettings:
     """`[cache]`: how long answers live and how much room they get."""
 
     directory: str = ""
@@ -41,7 +43,8 @@ class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds past its freshness for which an answer is served while the manager is down."""
 
 
-class ManagerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+@dataclass(frozen=True)
+class ManagerSettings:
     """`[manager]`: which OpenAssetIO manager answers, and how patient we are."""
 
     config: str = ""
@@ -52,7 +55,8 @@ class ManagerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many calls may be in the manager at once."""
 
 
-class RetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+@dataclass(frozen=True)
+class RetrySettings:
     """`[retry]`: asking again after a failure that may pass."""
 
     attempts: int = 3
@@ -63,7 +67,8 @@ class RetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Longest wait, in seconds."""
 
 
-class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+@dataclass(frozen=True)
+class BreakerSettings:
     """`[breaker]`: leaving a manager alone that is down."""
 
     failures: int = 5
@@ -72,7 +77,8 @@ class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds until one probe is let through."""
 
 
-class CatalogueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+@dataclass(frozen=True)
+class CatalogueSettings:
     """`[catalogue]`: where our own manager keeps its assets."""
 
     url: str = ""
@@ -81,7 +87,8 @@ class CatalogueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Seconds to wait for another process's write."""
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+@dataclass(frozen=True)
+class Settings:
     """
     All settings of one session, and the folders they imply.
 
@@ -121,7 +128,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.manager.config or os.environ.get("OPENASSETIO_DEFAULT_CONFIG", "")
 
 
-_SECTIONS: Final = ("cache", "manager", "retry", "breaker", "catalogue")
+_SECTIONS: Final[dict[str, type]] = {
+    "cache": CacheSettings,
+    "manager": ManagerSettings,
+    "retry": RetrySettings,
+    "breaker": BreakerSettings,
+    "catalogue": CatalogueSettings,
+}
+# Annotations are strings here (PEP 563), and these are all there are.
+_TYPES: Final[dict[str, type]] = {"str": str, "int": int, "float": float}
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -138,9 +153,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     origins = {key: str(path) for key in _dotted(table)}
     _merge_environment(table, origins, environ)
     _check_names(table, origins)
-    _check_values(table, origins)
-    source = str(path) if path.is_file() else ""
-    return msgspec.convert({**table, "home": home, "source": source}, Settings, strict=False)
+    sections = {
+        section: kind(**_checked(section, table.get(section, {}), origins))
+        for section, kind in _SECTIONS.items()
+    }
+    return Settings(**sections, home=home, source=str(path) if path.is_file() else "")
 
 
 def _folder(home: str, kind: str) -> Path:
@@ -152,14 +169,16 @@ def _folder(home: str, kind: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{path}: the settings can't be read: {error}") from error
 
 
-def _fields(section: str) -> dict[str, Any]:
-    return get_type_hints(get_type_hints(Settings)[section])
+def _fields(section: str) -> dict[str, type]:
+    return {field.name: _TYPES[str(field.type)] for field in fields(_SECTIONS[section])}
 
 
 def _variables() -> Iterator[tuple[str, str, str]]:
@@ -188,6 +207,8 @@ def _check_names(table: Mapping[str, Any], origins: Mapping[str, str]) -> None:
     valid = [*_SECTIONS, *(f"{section}.{field}" for section, field, _ in _variables())]
     for key in _dotted(table):
         if key not in valid:
+            import difflib
+
             near = difflib.get_close_matches(key, valid, n=1, cutoff=0)
             raise ConfigurationError(
                 f"{key}: there is no such setting; the nearest is {near[0]!r} (from {origins[key]})"
@@ -199,18 +220,34 @@ def _check_names(table: Mapping[str, Any], origins: Mapping[str, str]) -> None:
             )
 
 
-def _check_values(table: Mapping[str, Any], origins: Mapping[str, str]) -> None:
-    for section, values in table.items():
-        for field, value in values.items():
-            expected = _fields(section)[field]
-            key = f"{section}.{field}"
-            try:
-                number = msgspec.convert(value, expected, strict=False)
-            except msgspec.ValidationError:
-                raise ConfigurationError(
-                    f"{key}: expected {expected.__name__}, got {value!r} (from {origins[key]})"
-                ) from None
-            if expected is not str and not 0 <= number < float("inf"):
-                raise ConfigurationError(
-                    f"{key}: expected a number from 0 up, got {value!r} (from {origins[key]})"
-                )
+def _checked(
+    section: str, values: Mapping[str, Any], origins: Mapping[str, str]
+) -> dict[str, Any]:
+    kinds = _fields(section)
+    checked = {}
+    for field, value in values.items():
+        number = _converted(value, kinds[field])
+        if number is None:
+            raise ConfigurationError(
+                f"{section}.{field}: expected {_EXPECTED[kinds[field]]}, got {value!r} "
+                f"(from {origins[f'{section}.{field}']})"
+            )
+        checked[field] = number
+    return checked
+
+
+_EXPECTED: Final = {str: "a text", int: "a whole number from 0 up", float: "a number from 0 up"}
+
+
+def _converted(value: Any, kind: type) -> Any:
+    """Return *value* as a *kind*, or None; texts come from the environment, numbers from the file."""
+    if kind is str:
+        return value if isinstance(value, str) else None
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    try:
+        number = kind(value)
+    except (ValueError, OverflowError):
+        return None
+    is_exact = isinstance(value, str) or number == value
+    return number if is_exact and 0 <= number < float("inf") else None

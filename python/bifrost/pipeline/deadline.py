@@ -13,6 +13,9 @@ from bifrost.model.request import Request
 from bifrost.pipeline.handler import Handler
 
 _ENDING = Failure(Code.UNAVAILABLE, "the process is ending")
+# How long the end of the process waits for calls that are in the manager. One that comes back while
+# Python is being finalised would touch objects that are gone, and crash.
+_GRACE_S = 2.0
 
 
 class Deadline:
@@ -62,11 +65,17 @@ class Deadline:
         )
 
     def close(self) -> None:
-        """Let everybody who waits go at once; the process is ending."""
+        """
+        Let everybody who waits go at once; the process is ending.
+
+        Returns when no call is in the manager any more, or after a short grace.
+        """
         with self._changed:
             self._closed = True
+            self._waiting.clear()
             for job in self._under_way:
                 job.done.set()
+            self._changed.wait_for(lambda: self._workers == self._idle, _GRACE_S)
 
     def _enqueue(self, job: _Job) -> bool:
         with self._changed:
@@ -77,14 +86,15 @@ class Deadline:
             if len(self._waiting) > self._idle and self._workers < self._max_workers:
                 self._workers += 1
                 threading.Thread(target=self._work, name="bifrost-manager", daemon=True).start()
-            else:
-                self._changed.notify()
+            self._changed.notify()
         return True
 
     def _work(self) -> None:
         while True:
             with self._changed:
                 self._idle += 1
+                if self._closed:
+                    self._changed.notify_all()
                 while not self._waiting:
                     self._changed.wait()
                 self._idle -= 1

@@ -111,7 +111,7 @@ class Closures:
     def _changed_since(self, sequence: int) -> set[str] | None:
         if self._tiers.sequence() == sequence:
             return set()
-        tokens = self._tiers.invalidated_since(sequence)
+        tokens = self._tiers.invalidations.invalidated_since(sequence)
         if tokens is None:
             return None
         return {token.decode("utf-8", "surrogateescape") for token in tokens}

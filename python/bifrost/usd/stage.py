@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import json
 from functools import cache
 from typing import Any
 
 from pxr import Ar, Plug, Usd
 
 from bifrost.errors import ConfigurationError
-from bifrost.usd import env
 
 _PLUGIN = "bifrost"
 
@@ -27,6 +24,8 @@ def register_plugin() -> None:
     """
     registry = Plug.Registry()
     if not registry.GetPluginWithName(_PLUGIN):
+        from bifrost.usd import env
+
         registry.RegisterPlugins(str(env.library().parent))
     if "bifrost" not in Ar.GetRegisteredURISchemes():
         raise ConfigurationError(
@@ -64,6 +63,9 @@ def resolver_stats() -> dict[str, int]:
     plugin = Plug.Registry().GetPluginWithName(_PLUGIN)
     if not plugin or not plugin.isLoaded:
         return dict.fromkeys(("hits", "misses", "crossings", "contexts", "entries", "bytes"), 0)
+    import ctypes
+    import json
+
     read = _library(plugin.path).bifrost_resolver_stats
     buffer = ctypes.create_string_buffer(read(None, 0) + 256)
     read(buffer, len(buffer))
@@ -98,7 +100,9 @@ def _row(details: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 @cache
-def _library(path: str) -> ctypes.CDLL:
+def _library(path: str) -> Any:
+    import ctypes
+
     library = ctypes.CDLL(path)
     library.bifrost_resolver_stats.argtypes = (ctypes.c_char_p, ctypes.c_int)
     library.bifrost_resolver_stats.restype = ctypes.c_int

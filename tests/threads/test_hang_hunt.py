@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Every way into the resolver, from eight threads at once, against a manager that sleeps.
+
+A hang inside OpenUSD can't be caught from inside the process, so each run is a process with a hard
+limit. The manager is BAL with its simulated latency; nothing is cached, so that every miss sleeps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bifrost.testing.show import layer
+from bifrost.usd import env
+
+RUNS = 50
+THREADS = 8
+HARD_LIMIT_S = 60.0
+LAYERS = 24
+
+SOURCE = """
+import os, random, sys, threading
+from bifrost.usd import stage as bifrost_stage
+bifrost_stage.warm()
+from pxr import Ar, Sdf, Tf, Usd, UsdUtils
+root, seed, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+resolver = Ar.GetResolver()
+names = ["bal:///leaf%d.usda" % i for i in range({layers})]
+
+def open_stage(rng):
+    stage = Usd.Stage.Open(root)
+    assert stage.GetPrimAtPath("/p3").GetAttribute("v").Get() == "3"
+
+def open_by_reference(rng):
+    stage = Usd.Stage.Open("bal:///top.usda")
+    assert stage.GetPrimAtPath("/p3").GetAttribute("v").Get() == "3"
+
+def find_or_open(rng):
+    assert Sdf.Layer.FindOrOpen(rng.choice(names))
+
+def resolve(rng):
+    assert resolver.Resolve(rng.choice(names))
+
+def asset_attribute(rng):
+    stage = Usd.Stage.CreateInMemory()
+    attribute = stage.DefinePrim("/x").CreateAttribute("file", Sdf.ValueTypeNames.Asset)
+    attribute.Set(Sdf.AssetPath(rng.choice(names)))
+    assert attribute.Get().resolvedPath
+
+def bind_context(rng):
+    context = resolver.CreateContextFromString("bal", "user=u%d" % rng.randrange(5))
+    with Ar.ResolverContextBinder(context):
+        assert resolver.Resolve(rng.choice(names))
+
+def switch_variant(rng):
+    stage = Usd.Stage.CreateInMemory()
+    prim = stage.DefinePrim("/x")
+    variants = prim.GetVariantSets().AddVariantSet("which")
+    for index in range(3):
+        variants.AddVariant(str(index))
+        variants.SetVariantSelection(str(index))
+        with variants.GetVariantEditContext():
+            prim.GetReferences().AddReference(rng.choice(names))
+    for index in range(3):
+        variants.SetVariantSelection(str(index))
+        assert prim.GetAttribute("v").Get() is not None
+
+def all_dependencies(rng):
+    layers, assets, unresolved = UsdUtils.ComputeAllDependencies(root)
+    assert len(layers) > 3
+
+def create_new(rng):
+    try:
+        Sdf.Layer.CreateNew("bal:///new%d.usda" % rng.randrange(1000000))
+    except Tf.ErrorException:
+        pass
+
+def update_asset_info(rng):
+    layer = Sdf.Layer.FindOrOpen(rng.choice(names))
+    assert layer
+    layer.UpdateAssetInfo()
+
+def unresolved(rng):
+    name = "bal:///nothing%d.usda" % rng.randrange(3)
+    for _ in range(3):
+        assert not resolver.Resolve(name)
+        try:
+            Sdf.Layer.FindOrOpen(name)
+        except Tf.ErrorException:
+            pass
+
+work = [open_stage, open_by_reference, find_or_open, resolve, asset_attribute, bind_context,
+        switch_variant, all_dependencies, create_new, update_asset_info, unresolved]
+failures = []
+
+def run(index):
+    rng = random.Random(seed * 100 + index)
+    # Half of the runs: every thread does the same, for what only meets itself. The rest: everything.
+    own = [work[seed % len(work)]] * 4 if seed % 2 else rng.sample(work, len(work))
+    for step in own:
+        try:
+            step(rng)
+        except BaseException as error:
+            failures.append("%s: %r" % (step.__name__, error))
+
+running = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(threads)]
+for thread in running: thread.start()
+for thread in running: thread.join()
+print("\\n".join(failures) or "ok")
+"""
+
+
+@pytest.fixture
+def sleeping_manager(own_home: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment of a process that resolves `bal:` through a BAL that sleeps 10 ms a call."""
+    files = tmp_path / "files"
+    files.mkdir()
+    entities = {}
+    leaves = [f"bal:///leaf{i}.usda" for i in range(LAYERS)]
+    texts = {f"leaf{i}.usda": layer(value=str(i)) for i in range(LAYERS)}
+    texts["top.usda"] = layer(references=tuple(leaves))
+    for name, text in texts.items():
+        (files / name).write_text(text)
+        location = (files / name).as_uri()
+        traits = {"openassetio-mediacreation:content.LocatableContent": {"location": location}}
+        entities[name] = {"versions": [{"traits": traits}]}
+    (tmp_path / "root.usda").write_text(layer(references=tuple(leaves)))
+    policy = {"default": {"openassetio-mediacreation:managementPolicy.Managed": {}}}
+    library = {"managementPolicy": {"read": policy}, "entities": entities}
+    (tmp_path / "library.json").write_text(json.dumps(library))
+    config = tmp_path / "bal.toml"
+    config.write_text(
+        '[manager]\nidentifier = "org.openassetio.examples.manager.bal"\n[manager.settings]\n'
+        'library_path = "${config_dir}/library.json"\nsimulated_query_latency_ms = 10\n'
+    )
+    folder = env.description(["bal"], output=tmp_path / "plug")
+    return {
+        "PXR_PLUGINPATH_NAME": str(folder),
+        "OPENASSETIO_DEFAULT_CONFIG": str(config),
+        "BIFROST_CACHE__MEMORY_BYTES": "0",
+        "BIFROST_CACHE__DISK_BYTES": "0",
+    }
+
+
+@pytest.mark.parametrize("seed", range(RUNS))
+def test_no_way_into_the_resolver_hangs(
+    seed: int, sleeping_manager: dict[str, str], run_python: Callable[..., object], tmp_path: Path
+) -> None:
+    """
+    Eight threads, everything at once or all the same: every operation ends, with the right answer.
+    """
+    source = SOURCE.replace("{layers}", str(LAYERS))
+
+    completed = run_python(
+        source, tmp_path / "root.usda", seed, THREADS, limit_s=HARD_LIMIT_S, env=sleeping_manager
+    )
+
+    assert "ok\n" == completed.stdout
