@@ -124,6 +124,18 @@ void ask(ContextAnswers& answers, const std::string& identifier) {
   }
 }
 
+// Asks for one identifier, or waits for the thread that is asking for it already.
+void askOnce(ContextAnswers& answers, const std::string& flight, const std::string& identifier) {
+  answers.shareFlight(
+      flight,
+      [&] {
+        if (answers.table().find(identifier) == nullptr) {
+          ask(answers, identifier);
+        }
+      },
+      PythonBridge::withoutGil, kFlightPatience);
+}
+
 const Resolution* lookUp(ContextAnswers& answers, std::string_view identifier) {
   if (const Resolution* known = answers.table().find(identifier)) {
     bifrost::countHit();
@@ -133,15 +145,15 @@ const Resolution* lookUp(ContextAnswers& answers, std::string_view identifier) {
   const std::string key(identifier);
   if (PythonBridge::isInside()) {
     ask(answers, key);
-  } else {
-    answers.shareFlight(
-        key,
-        [&] {
-          if (answers.table().find(key) == nullptr) {
-            ask(answers, key);
-          }
-        },
-        PythonBridge::withoutGil, kFlightPatience);
+    return answers.table().find(identifier);
+  }
+  if (answers.table().size() == 0) {
+    // The first miss of a context brings its whole closure: threads that miss something else
+    // meanwhile wait for that, and then most likely have their answer too.
+    askOnce(answers, /*flight=*/{}, key);
+  }
+  if (answers.table().find(identifier) == nullptr) {
+    askOnce(answers, key, key);
   }
   return answers.table().find(identifier);
 }

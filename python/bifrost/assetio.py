@@ -57,7 +57,7 @@ _RESOLVED_TRAITS: Final = frozenset({LocatableContent.kId, Version.kId, DisplayN
 _Question = Callable[[hostApi.Manager, list[Any], Any], list[Any]]
 
 
-class HostIdentity(hostApi.HostInterface):
+class HostIdentity(hostApi.HostInterface):  # type: ignore[misc]  # openassetio is untyped
     """Who we are to a manager."""
 
     def identifier(self) -> str:
@@ -169,6 +169,8 @@ class AssetioManager:
             return Reply(request, tuple(self._ask(ask, manager, request)))
         except errors.NotImplementedException as error:
             failure = Failure(Code.UNSUPPORTED, f"{self._identifier}: {error}")
+        except errors.InputValidationException as error:  # asking again won't mend what we asked
+            failure = Failure(Code.UNKNOWN, f"manager {self._identifier}: {error}")
         except (errors.OpenAssetIOException, OSError) as error:
             message = f"manager {self._identifier}: {error}"
             failure = Failure(Code.UNAVAILABLE, message, retryable=True)

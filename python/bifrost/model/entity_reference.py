@@ -31,6 +31,11 @@ _FORMAT_ARGS: Final = ":SDF_FORMAT_ARGS:"
 _ID_SAFE: Final = "-._~!$'()*+,;=:<>#"
 _VERSION: Final = re.compile(r"[0-9]{1,18}|[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _MAX_ID_BYTES: Final = 512
+# What nearly every reference looks like: valid as it stands, five times as fast as looking closely.
+_PLAIN: Final = re.compile(
+    re.escape(PREFIX) + r"([A-Za-z0-9._~!$'()*+,;=:<>-]{1,512})"
+    r"(?:\?version=(0|[1-9][0-9]{0,17}|[A-Za-z_][A-Za-z0-9_.-]{0,127}))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,8 @@ def parse(reference: str) -> AssetReference:
     Raises:
         ValueError: it is not one; the message says what is wrong with it.
     """
+    if plain := _PLAIN.fullmatch(reference):
+        return AssetReference(*plain.groups())
     if not reference.startswith(PREFIX):
         raise ValueError(f"expected {PREFIX}<id>, got {_shown(reference)}")
     rest = reference[len(PREFIX) :]

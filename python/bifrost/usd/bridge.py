@@ -34,6 +34,8 @@ class Bridge:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        session.tiers.sequence()  # opens the caches; they must be there when `shutdown` runs
+        atexit.register(shutdown)
         self.later = Later()
         self.closures = Closures(session.tiers, self.later)
         self._snapshots: dict[str, ContextSnapshot | Failure] = {}
@@ -44,8 +46,6 @@ class Bridge:
         self.later.after_fork()
         self.closures.after_fork()
         self._lock = threading.Lock()
-        self._gates: dict[tuple[str, str], threading.Lock] = {}
-        self._inside = threading.local()
         self._leaders: dict[str, tuple[str, float]] = {}
 
     def snapshot(self, policy: str) -> ContextSnapshot | Failure:
@@ -63,30 +63,24 @@ class Bridge:
         """
         Answer for *identifier*, and for all that is known to be asked next.
 
-        The first miss of a context replays its closure. Threads that miss while it does wait for it,
-        and are then answered by the cache.
+        The first miss of a context replays its closure; C++ lets the others wait for it.
         """
         who = self.snapshot(policy)
         if isinstance(who, Failure):
             return self._encoded([(identifier, who)], 0.0)
         start = perf_counter()
         opening = root or (self._leader(policy, identifier) if policy else "")
-        waited = self._enter(policy, opening)
-        try:
-            answers: dict[str, Any] = {}
-            if opening and is_first and not waited:
-                closure = self.closures.find(self._scope(who), opening)
-                if closure is not None:
-                    replayed = self._replayed(closure, who, opening, start)
-                    if identifier in closures.known_references(replayed):
-                        return replayed
-                    answers.update(wire.decode(replayed))
-            answers.update(self._asked([identifier], who, deep=bool(opening) and not waited))
-            if opening:
-                self.closures.record(self._scope(who), opening, answers)
-            return self._encoded(answers.items(), start)
-        finally:
-            self._leave(policy, opening)
+        answers: dict[str, Any] = {}
+        closure = self.closures.find(self._scope(who), opening) if opening and is_first else None
+        if closure is not None:
+            replayed = self._replayed(closure, who, opening, start)
+            if identifier in closures.known_references(replayed):
+                return replayed
+            answers.update(wire.decode(replayed))
+        answers.update(self._answers_for(identifier, who, opening, is_first))
+        if opening:
+            self.closures.record(self._scope(who), opening, answers)
+        return self._encoded(answers.items(), start)
 
     def prepare(self, policy: str, root: str) -> Iterator[bytes]:
         """
@@ -162,13 +156,23 @@ class Bridge:
         answers.update(self._ask(list(stale), who).items())
         moved = [ref for ref in stale if getattr(answers[ref], "path", "") != before[ref]]
         if moved:  # another version may need what the recorded one did not
-            answers.update(self._asked(moved, who, deep=True))
+            answers.update(self._with_closure(moved, who))
         self.closures.record(self._scope(who), root, answers)
         return self._encoded(answers.items(), start)
 
-    def _asked(self, references: list[str], who: ContextSnapshot, deep: bool) -> dict[str, Any]:
-        everything = self._closure(references, who) if deep else None
-        return dict(self._ask(everything or references, who).items())
+    def _answers_for(
+        self, identifier: str, who: ContextSnapshot, opening: str, is_first: bool
+    ) -> dict[str, Any]:
+        if opening and is_first:
+            return self._with_closure([identifier], who)
+        answers = dict(self._ask([identifier], who).items())
+        # What a cache knew, an earlier opening asked for, and with it what follows.
+        if opening and getattr(answers[identifier], "tier", "") == "manager":
+            answers = self._with_closure([identifier], who)
+        return answers
+
+    def _with_closure(self, references: list[str], who: ContextSnapshot) -> dict[str, Any]:
+        return dict(self._ask(self._closure(references, who) or references, who).items())
 
     def _closure(self, references: list[str], who: ContextSnapshot) -> list[str] | None:
         try:
@@ -199,25 +203,6 @@ class Bridge:
             self._leaders[policy] = (leader, now)
         return leader
 
-    def _enter(self, policy: str, opening: str) -> bool:
-        """Wait for another thread's crossing for this opening; return whether there was one."""
-        if not opening or getattr(self._inside, "depth", 0):
-            return False
-        with self._lock:
-            gate = self._gates.setdefault((policy, opening), threading.Lock())
-        waited = not gate.acquire(blocking=False)
-        if waited and not gate.acquire(timeout=self.session.settings.manager.deadline_s):
-            return True
-        self._inside.depth = 1
-        self._inside.gate = gate
-        return waited
-
-    def _leave(self, policy: str, opening: str) -> None:
-        gate = getattr(self._inside, "gate", None)
-        if gate is not None:
-            self._inside.depth, self._inside.gate = 0, None
-            gate.release()
-
 
 def _microseconds(start: float, count: int) -> float:
     return (perf_counter() - start) * 1e6 / max(count, 1)
@@ -240,7 +225,7 @@ def refresh(policy: str, root: str, identifiers: str) -> bytes:
 
 def warm() -> None:
     """Open the caches, so that the first miss doesn't pay for it. Idempotent."""
-    _bridge().session.tiers.sequence()
+    _bridge()
 
 
 def closing() -> None:
@@ -279,4 +264,3 @@ def _after_fork() -> None:
 _the_bridge: Bridge | None = None
 _bridge_lock = threading.Lock()
 os.register_at_fork(after_in_child=_after_fork)
-atexit.register(shutdown)

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several tiers as one: the nearest that knows answers, and the nearer ones learn from it."""
+
+from __future__ import annotations
+
+from time import monotonic, time
+
+from bifrost.errors import TierError
+from bifrost.tiers.invalidation import InvalidationLog, LocalInvalidations
+from bifrost.tiers.tier import Tier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from typing import Any, Final
+
+    from bifrost.tiers.tier import Entry
+
+POLL_S: Final = 1.0
+"""How often, at most, the invalidations of other processes are looked for."""
+
+
+class TieredCache(Tier):
+    """
+    *tiers*, nearest first, as one tier.
+
+    Whatever a tier raises is a counted miss, with one warning for each tier: slow, never wrong.
+
+    Attributes:
+        invalidations: The log of the first tier that shares one, else one of this process.
+
+    Args:
+        tiers: The tiers, fastest first. They are closed with this.
+        clock: Seconds since the epoch, to tell stale entries from fresh ones.
+        monotonic_clock: Seconds, to pace the look-out for invalidations.
+    """
+
+    name = "tiered"
+
+    def __init__(
+        self,
+        tiers: Sequence[Tier],
+        *,
+        clock: Callable[[], float] = time,
+        monotonic_clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._tiers = tuple(tiers)
+        self._clock = clock
+        self._monotonic = monotonic_clock
+        logs = [tier.invalidations for tier in self._tiers if hasattr(tier, "invalidations")]
+        self.invalidations: InvalidationLog = logs[0] if logs else LocalInvalidations()
+        # The tier that owns the log needs no telling.
+        self._told = [
+            tier
+            for tier in self._tiers
+            if getattr(tier, "invalidations", None) is not self.invalidations
+        ]
+        self._seen: int | None = None
+        self._look_again = float("-inf")
+        self._errors: dict[str, int] = {}
+
+    def find(self, keys: Collection[bytes]) -> dict[bytes, tuple[Entry, str]]:
+        """
+        Return the entries among *keys*, each with the name of the tier that had it.
+
+        Stale ones included, where no tier has a fresh one. One round trip per tier at most.
+        """
+        self._catch_up()
+        found: dict[bytes, tuple[Entry, str]] = {}
+        wanted = keys
+        for place, tier in enumerate(self._tiers):
+            news = self._better(found, self._ask(tier, wanted))
+            if news:
+                found.update((key, (entry, tier.name)) for key, entry in news.items())
+                for nearer in self._tiers[:place]:
+                    self._try(nearer, nearer.put, news)
+            now = self._clock()
+            wanted = [key for key in wanted if key not in found or found[key][0].expires <= now]
+            if not wanted:
+                break
+        return found
+
+    def get(self, keys: Collection[bytes]) -> dict[bytes, Entry]:
+        """Return the entries among *keys*, stale ones included."""
+        return {key: entry for key, (entry, _) in self.find(keys).items()}
+
+    def put(self, entries: Mapping[bytes, Entry]) -> None:
+        """Store *entries* in every tier."""
+        self._catch_up()
+        for tier in self._tiers:
+            self._try(tier, tier.put, entries)
+
+    def delete(self, keys: Iterable[bytes]) -> None:
+        """Forget *keys* in every tier."""
+        keys = tuple(keys)
+        for tier in self._tiers:
+            self._try(tier, tier.delete, keys)
+
+    def delete_prefix(self, prefix: bytes) -> None:
+        """Forget in every tier what starts with *prefix*."""
+        for tier in self._tiers:
+            self._try(tier, tier.delete_prefix, prefix)
+
+    def sequence(self) -> int:
+        """
+        Return the number of the newest invalidation: what `Entry.sequence` wants.
+
+        Ask for it before asking for the value.
+        """
+        try:
+            return self.invalidations.sequence()
+        except Exception as error:  # noqa: BLE001  a lower number outdates more: slow, never wrong
+            self._note_error("invalidations", error)
+            return self._seen or 0
+
+    def invalidate(self, subjects: Iterable[bytes] | None) -> int:
+        """
+        Forget what every kind and scope holds about *subjects*, None: about everything.
+
+        For the processes that share a tier, too: those with a memory tier follow within
+        `POLL_S`. Returns the newest number of the log.
+
+        Raises:
+            TierError: other processes could not be told. This one forgot.
+        """
+        subjects = None if subjects is None else tuple(subjects)
+        try:
+            number = self.invalidations.note_invalidation(subjects)
+        except Exception as error:
+            # Not numbered, so what is being asked for at this moment has the present number.
+            self._outdate(subjects, self.sequence() + 1)
+            self._note_error("invalidations", error)
+            raise TierError(f"other processes could not be told what changed: {error}") from error
+        self._outdate(subjects, number)
+        return number
+
+    def outdate(self, subjects: Iterable[bytes] | None, sequence: int) -> None:
+        """Treat entries about *subjects* that were filled before *sequence* as absent."""
+        subjects = None if subjects is None else tuple(subjects)
+        for tier in self._tiers:
+            self._try(tier, tier.outdate, subjects, sequence)
+
+    def flush(self) -> None:
+        """
+        Flush every tier.
+
+        Raises:
+            TierError: one of them could not be, after all were tried.
+        """
+        failed = [tier.name for tier in self._tiers if not self._try(tier, tier.flush)]
+        if failed:
+            raise TierError(f"not flushed: {', '.join(failed)}")
+
+    def stats(self) -> dict[str, Any]:
+        """Return the sums over the tiers, and each one's own counters under `tiers`."""
+        each: dict[str, dict[str, Any]] = {}
+        for tier in self._tiers:
+            self._try(tier, lambda tier=tier: each.update({tier.name: tier.stats()}))
+        sums: dict[str, Any] = {
+            name: sum(stats.get(name, 0) for stats in each.values())
+            for name in ("entries", "bytes", "max_bytes", "evictions", "errors")
+        }
+        sums["errors"] += sum(self._errors.values())
+        return {**sums, "failures": dict(self._errors), "tiers": each}
+
+    def close(self) -> None:
+        """Close every tier."""
+        for tier in self._tiers:
+            self._try(tier, tier.close)
+
+    def _ask(self, tier: Tier, keys: Collection[bytes]) -> dict[bytes, Entry]:
+        hits: dict[bytes, Entry] = {}
+        self._try(tier, lambda: hits.update(tier.get(keys)))
+        return hits
+
+    @staticmethod
+    def _better(
+        found: Mapping[bytes, tuple[Entry, str]], hits: Mapping[bytes, Entry]
+    ) -> Mapping[bytes, Entry]:
+        """Return those of *hits* that are fresh for longer than what was found nearer."""
+        if not found:
+            return hits
+        return {
+            key: entry
+            for key, entry in hits.items()
+            if key not in found or found[key][0].expires < entry.expires
+        }
+
+    def _catch_up(self) -> None:
+        """Hear of the invalidations of other processes, at most once in `POLL_S`."""
+        now = self._monotonic()
+        if now < self._look_again:
+            return
+        self._look_again = now + POLL_S
+        number = self.sequence()
+        if self._seen is None or number == self._seen:
+            self._seen = number
+            return
+        try:
+            subjects = self.invalidations.invalidated_since(self._seen)
+        except Exception as error:  # noqa: BLE001  not knowing means everything
+            self._note_error("invalidations", error)
+            subjects = None
+        self._outdate(subjects, number)
+        self._seen = number
+
+    def _outdate(self, subjects: Collection[bytes] | None, number: int) -> None:
+        for tier in self._told:
+            self._try(tier, tier.outdate, subjects, number)
+
+    def _try(self, tier: Tier, call: Callable[..., None], *args: Any) -> bool:
+        try:
+            call(*args)
+        except Exception as error:  # noqa: BLE001  whatever a backend's library may raise
+            self._note_error(tier.name, error)
+            return False
+        return True
+
+    def _note_error(self, name: str, error: Exception) -> None:
+        self._errors[name] = self._errors.get(name, 0) + 1
+        if self._errors[name] == 1:
+            import logging  # slow to import, and needed only when something is wrong
+
+            logging.getLogger("bifrost.tiers").warning(
+                "the cache's tier %r fails and counts as empty: %s", name, error
+            )

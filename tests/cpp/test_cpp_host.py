@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An application in C++: no Python of its own, as usdcat and renderers are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+import bifrost
+import pytest
+
+from bifrost.testing.show import Show, layer
+from bifrost.usd import env
+
+LIMIT_S = 60.0
+
+
+@pytest.fixture
+def show(own_home: Path, tmp_path: Path) -> Show:
+    """An empty show, in the catalogue of the test's own home."""
+    return Show(tmp_path / "show")
+
+
+@pytest.fixture
+def host(cpp_build, own_home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the C++ program with the plugin in its environment, and no more than it needs."""
+    folder = cpp_build("plain", "-DBIFROST_SANITIZE=")
+    program = folder / "cpp_host"
+    if not program.exists():
+        pytest.skip("this Python has no shared libpython to build a C++ application with")
+
+    def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "BIFROST"))}
+        packages = os.pathsep.join(
+            [str(Path(bifrost.__file__).parents[1]), sysconfig.get_path("purelib")]
+        )
+        environment = {
+            **clean,
+            "BIFROST_HOME": str(own_home),
+            "BIFROST_PYTHONPATH": packages,
+            "PXR_PLUGINPATH_NAME": str(env.library().parent),
+            **extra,
+        }
+        return subprocess.run(
+            [str(program), *arguments],
+            env={k: v for k, v in environment.items() if v},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+
+    return run
+
+
+def test_it_resolves_on_eight_threads_that_arrive_at_once(show: Show, host) -> None:
+    """
+    The first miss starts Python, once, whatever thread it is on.
+    """
+    leaf = show.publish("leaf.usda", layer())
+
+    for _ in range(5):
+        done = host("--threads", "8", leaf, "bifrost:///assets/nothing")
+
+        assert 0 == done.returncode, done.stderr
+        assert [f"{leaf} -> {show.path('leaf.usda', 1)}", "bifrost:///assets/nothing -> "] == (
+            done.stdout.splitlines()
+        )
+
+
+def test_its_second_run_is_answered_by_the_cache(show: Show, host) -> None:
+    """
+    What the first process learned is written when it exits, though nobody finalises its Python.
+    """
+    leaf = show.publish("leaf.usda", layer())
+    host(leaf)
+    show.catalogue.close()
+    for file in (show.catalogue.path, *show.catalogue.path.parent.glob("catalogue.sqlite-*")):
+        file.unlink(missing_ok=True)
+
+    assert f"{leaf} -> {show.path('leaf.usda', 1)}\n" == host(leaf).stdout
+
+
+def test_without_the_package_it_says_so_once_and_goes_on(show: Show, host, tmp_path: Path) -> None:
+    """
+    A Python that lacks Bifrost's package: unresolved, one warning, exit code 0.
+    """
+    leaf = show.publish("leaf.usda", layer())
+    nowhere = tmp_path / "nowhere"
+    nowhere.mkdir()
+
+    done = host(leaf, leaf, BIFROST_PYTHONPATH=str(nowhere))
+
+    assert (0, f"{leaf} -> \n" * 2) == (done.returncode, done.stdout)
+    assert 1 == done.stderr.count("can't be imported")
+
+
+def test_leaving_while_threads_resolve_ends_the_process(show: Show, host) -> None:
+    """
+    `exit` with eight threads in the resolver: they get answers or none, no crash, no hang.
+    """
+    leaf = show.publish("leaf.usda", layer())
+
+    for _ in range(5):
+        done = host("--leave", "--threads", "8", leaf, "bifrost:///assets/nothing")
+
+        assert (0, "left\n") == (done.returncode, done.stdout), done.stderr

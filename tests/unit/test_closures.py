@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Closures: what followed a root is recorded in one write, and what changed since is asked again."""
+
+import os
+from itertools import count
+
+import pytest
+
+from bifrost.errors import Code
+from bifrost.model.reply import Failure
+from bifrost.model.resolution import Resolution
+from bifrost.tiers.memory import MemoryTier
+from bifrost.tiers.tier import FOREVER
+from bifrost.tiers.tiered import TieredCache
+from bifrost.usd import closures as module
+from bifrost.usd import wire
+from bifrost.usd.closures import Closures, known_references, resolved, root_state
+
+NOW = 1_000_000.0
+SCOPE, OTHER = b"s" * 16, b"o" * 16
+ROOT = "/show/shot.usda"
+GONE = Failure(Code.NOT_FOUND, "gone")
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self):
+        return self.now
+
+
+class AtOnce:
+    """Runs nothing by itself: tests say when it is later."""
+
+    def __init__(self):
+        self.jobs = {}
+
+    def put(self, name, delay_s, job):
+        self.jobs[name] = job
+
+    def run(self):
+        jobs, self.jobs = self.jobs, {}
+        for job in jobs.values():
+            job()
+
+
+class CountingTiers(TieredCache):
+    """Counts what the closures cost."""
+
+    puts = finds = 0
+
+    def put(self, entries):
+        self.puts += 1
+        super().put(entries)
+
+    def find(self, keys):
+        self.finds += 1
+        return super().find(keys)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def tiers(clock):
+    ticks = count()
+    return CountingTiers(
+        [MemoryTier(1 << 22)], clock=clock, monotonic_clock=lambda: float(next(ticks))
+    )
+
+
+@pytest.fixture
+def later():
+    return AtOnce()
+
+
+@pytest.fixture
+def closures(tiers, later, clock):
+    return Closures(tiers, later, clock=clock)
+
+
+def answer(reference, path=None, **changes):
+    changes = {"expires": NOW + 60.0, "tier": "manager", **changes}
+    return reference, Resolution(reference, path or f"/store/{reference}.usda", **changes)
+
+
+def recorded(closures, later, *answers, root=ROOT, scope=SCOPE):
+    closures.record(scope, root, dict(answers))
+    later.run()
+    return closures.find(scope, root)
+
+
+def test_what_was_recorded_is_found(closures, later):
+    """
+    The answers, when the first expires, and the tier they came from.
+    """
+    answers = [answer("a"), answer("b", expires=NOW + 9.0), answer("c", expires=FOREVER, immutable=True)]
+
+    closure = recorded(closures, later, *answers)
+
+    assert answers == list(wire.decode(closure.answers))
+    assert (NOW + 9.0, "memory", (0, 0.0)) == (closure.expires, closure.tier, closure.root_state)
+
+
+@pytest.mark.parametrize(("scope", "root"), [(OTHER, ROOT), (SCOPE, "/show/other.usda"), (SCOPE, "")])
+def test_nobody_elses_closure_is_found(closures, later, scope, root):
+    """
+    The key is the policy and the root.
+    """
+    recorded(closures, later, answer("a"))
+
+    assert closures.find(scope, root) is None
+
+
+def test_finding_is_one_read(closures, later, tiers):
+    """
+    However many answers.
+    """
+    recorded(closures, later, *[answer(f"r{number}") for number in range(1000)])
+    before = tiers.finds
+    closures.find(SCOPE, ROOT)
+
+    assert 1 == tiers.finds - before
+
+
+def test_many_recordings_are_one_write(closures, later, tiers):
+    """
+    Off the hot path: nothing is written until later.
+    """
+    for number in range(100):
+        closures.record(SCOPE, ROOT, dict([answer(f"r{number}")]))
+    assert 0 == tiers.puts
+    later.run()
+
+    assert 1 == tiers.puts
+    assert {f"r{number}" for number in range(100)} == known_references(
+        closures.find(SCOPE, ROOT).answers
+    )
+
+
+def test_recording_adds_and_the_newer_answer_wins(closures, later):
+    """
+    What a later open asked for is added to what an earlier one did.
+    """
+    recorded(closures, later, answer("a", "/store/v1.usda"), answer("b"))
+    closure = recorded(closures, later, answer("a", "/store/v2.usda"), answer("c"))
+
+    assert {"a": "/store/v2.usda", "b": "/store/b.usda", "c": "/store/c.usda"} == {
+        reference: outcome.path for reference, outcome in wire.decode(closure.answers)
+    }
+
+
+def test_recording_nothing_writes_nothing(closures, later, tiers):
+    """
+    A root without references has no closure.
+    """
+    assert recorded(closures, later) is None
+    assert 0 == tiers.puts
+
+
+def test_a_fresh_closure_need_not_be_read(closures, later):
+    """
+    None: replay the bytes as they are.
+    """
+    assert closures.stale_references(recorded(closures, later, answer("a"), answer("b"))) is None
+
+
+def test_only_what_expired_is_asked_again(closures, later, clock):
+    """
+    In one batch, and the rest is replayed.
+    """
+    closure = recorded(
+        closures,
+        later,
+        answer("a", expires=NOW + 10.0),
+        answer("b", expires=NOW + 20.0),
+        answer("c", expires=FOREVER, immutable=True),
+    )
+    clock.now += 10.0
+
+    assert {"a"} == closures.stale_references(closure)
+
+
+def test_failures_are_asked_again(closures, later):
+    """
+    On every replay, together with whatever else is.
+    """
+    closure = recorded(closures, later, answer("a"), ("b", GONE))
+
+    assert {"b"} == closures.stale_references(closure)
+
+
+def test_what_was_invalidated_is_asked_again(closures, later, tiers):
+    """
+    Immutable answers, too: an invalidation of those is a deletion or a change of grants.
+    """
+    closure = recorded(
+        closures, later, answer("a"), answer("b"), answer("c", expires=FOREVER, immutable=True)
+    )
+    tiers.invalidate([b"a", b"c", b"elsewhere"])
+
+    assert {"a", "c"} == closures.stale_references(closure)
+
+
+def test_an_invalidation_elsewhere_costs_nothing(closures, later, tiers):
+    """
+    None of it is in this closure.
+    """
+    closure = recorded(closures, later, answer("a"))
+    tiers.invalidate([b"elsewhere"])
+
+    assert closures.stale_references(closure) is None
+
+
+def test_when_nobody_knows_what_changed_all_that_floats_is_asked_again(closures, later, tiers):
+    """
+    Everything was invalidated, or too much for the log.
+    """
+    closure = recorded(
+        closures, later, answer("a"), answer("b"), answer("c", expires=FOREVER, immutable=True)
+    )
+    tiers.invalidate(None)
+
+    assert {"a", "b"} <= closures.stale_references(closure)
+
+
+def test_what_is_recorded_later_does_not_hide_an_invalidation(closures, later, tiers):
+    """
+    A payload loaded after a publish adds to the closure; what the publish superseded stays stale.
+    """
+    recorded(closures, later, answer("a"))
+    tiers.invalidate([b"a"])
+    closure = recorded(closures, later, answer("b"))
+
+    assert {"a"} == closures.stale_references(closure)
+
+
+def test_what_was_asked_anew_after_an_invalidation_is_fresh(closures, later, tiers):
+    """
+    One round trip for a change, not one for every open after it.
+    """
+    recorded(closures, later, answer("a"), answer("b"))
+    tiers.invalidate([b"a"])
+    closure = recorded(closures, later, answer("a", "/store/v2.usda"), answer("b"))
+
+    assert closures.stale_references(closure) is None
+
+
+def test_an_invalidation_between_recording_and_writing_is_seen(closures, later, tiers):
+    """
+    The second that passes before the write hides nothing.
+    """
+    closures.record(SCOPE, ROOT, dict([answer("a")]))
+    tiers.invalidate([b"a"])
+    closures.record(SCOPE, ROOT, dict([answer("b")]))
+    later.run()
+
+    assert {"a"} == closures.stale_references(closures.find(SCOPE, ROOT))
+
+
+def test_a_closure_larger_than_any_stage_is_not_recorded(closures, later, monkeypatch):
+    """
+    The one before it stays.
+    """
+    monkeypatch.setattr(module, "_MOST_ANSWERS", 3)
+    recorded(closures, later, answer("a"))
+
+    closure = recorded(closures, later, *[answer(f"r{number}") for number in range(3)])
+
+    assert {"a"} == known_references(closure.answers)
+
+
+def test_damaged_bytes_are_replaced_by_the_next_recording(closures, later, tiers):
+    """
+    Of another version of this code, say.
+    """
+    recorded(closures, later, answer("a"))
+    key = module._key(SCOPE, ROOT)
+    entry = tiers.get([key])[key]
+    entry.value = entry.value[:-3]
+
+    closure = recorded(closures, later, answer("b"))
+
+    assert {"b"} == known_references(closure.answers)
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 32])
+def test_bytes_too_short_for_a_closure_are_none(closures, later, tiers, size):
+    """
+    A miss, not an exception.
+    """
+    recorded(closures, later, answer("a"))
+    key = module._key(SCOPE, ROOT)
+    entry = tiers.get([key])[key]
+    entry.value = entry.value[:size]
+
+    assert closures.find(SCOPE, ROOT) is None
+
+
+def test_a_changed_root_layer_is_seen(closures, later, tmp_path):
+    """
+    Size and modification time: what it refers to may be other things now.
+    """
+    root = tmp_path / "shot.usda"
+    root.write_text("#usda 1.0\n")
+    os.utime(root, (5, 5))
+    closure = recorded(closures, later, answer("a"), root=str(root))
+    assert root_state(str(root)) == closure.root_state
+
+    root.write_text("#usda 1.0\n\n")
+    assert root_state(str(root)) != closure.root_state
+
+
+@pytest.mark.parametrize("root", ["", "/no/such/file", "bifrost:///assets/a", "a\0b", "\udcff", "x" * 9999])
+def test_what_is_no_file_has_no_state(root):
+    """
+    Roots are references, too; and nothing raises.
+    """
+    assert (0, 0.0) == root_state(root)
+
+
+def test_roots_whose_names_are_no_text_have_closures(closures, later):
+    """
+    File names are bytes.
+    """
+    root = "/show/\udcff.usda"
+
+    assert {"a"} == known_references(recorded(closures, later, answer("a"), root=root).answers)
+
+
+def test_a_forked_child_records_nothing_of_its_parent(closures, later):
+    """
+    The parent writes what the parent resolved.
+    """
+    closures.record(SCOPE, ROOT, dict([answer("a")]))
+    closures.after_fork()
+    later.run()
+
+    assert closures.find(SCOPE, ROOT) is None
+
+
+def test_only_resolutions_can_be_refreshed():
+    """
+    What fails in a refresh is left out.
+    """
+    a, b = answer("a"), ("b", GONE)
+
+    assert dict([a]) == resolved([a, b])

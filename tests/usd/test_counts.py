@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How often an open crosses into Python and asks the manager. Counts, not times."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bifrost.testing.show import Show, layer
+
+OPEN = """
+import json, sys
+from bifrost.usd import stage as bifrost_stage
+bifrost_stage.warm()
+from pxr import Ar, Usd
+from bifrost.session import current
+opened = Usd.Stage.Open(sys.argv[1])
+values = [prim.GetAttribute("v").Get() for prim in opened.Traverse() if prim.HasAttribute("v")]
+tiers = sorted({row["tier"] for row in bifrost_stage.resolutions(opened)})
+counters = bifrost_stage.resolver_stats()
+print(json.dumps({
+    "values": len(values), "tiers": tiers, "crossings": counters["crossings"],
+    "misses": counters["misses"], "round_trips": current().stats()["manager"]["round_trips"],
+    "openassetio": "openassetio" in sys.modules, "sqlalchemy": "sqlalchemy" in sys.modules,
+}))
+"""
+
+
+@pytest.fixture
+def opened(run_python):
+    """Open a root in a process of its own and return what it counted."""
+
+    def open_root(root: str | Path, source: str = OPEN, **options: Any) -> dict[str, Any]:
+        counters: dict[str, Any] = json.loads(run_python(source, root, **options).stdout)
+        return counters
+
+    return open_root
+
+
+@pytest.fixture
+def deep(show: Show) -> Path:
+    """A root over four levels of ten layers each."""
+    below: tuple[str, ...] = ()
+    for level in range(4):
+        below = tuple(
+            show.publish(f"l{level}_{i}.usda", layer(value="x", references=below[i : i + 2]), below[i : i + 2])
+            for i in range(10)
+        )
+    return show.root("root.usda", *below)
+
+
+def test_a_cold_open_asks_our_catalogue_twice(deep: Path, opened) -> None:
+    """
+    Once for what the open will ask for, once for where all of it is.
+    """
+    cold = opened(deep)
+
+    assert (1, 2, 0, ["manager"]) == (
+        cold["crossings"],
+        cold["round_trips"],
+        cold["misses"],
+        cold["tiers"],
+    )
+
+
+def test_a_warm_open_crosses_once_and_never_imports_openassetio(deep: Path, opened) -> None:
+    """
+    The recorded closure answers for everything; neither OpenAssetIO nor SQLAlchemy is imported.
+    """
+    cold = opened(deep)
+
+    warm = opened(deep)
+
+    assert cold["values"] == warm["values"] > 0
+    assert (1, 0, 0, ["lmdb"]) == (
+        warm["crossings"],
+        warm["round_trips"],
+        warm["misses"],
+        warm["tiers"],
+    )
+    assert not warm["openassetio"]
+    assert not warm["sqlalchemy"]
+
+
+def test_a_warm_open_by_reference_needs_no_manager_either(show: Show, deep: Path, opened) -> None:
+    """
+    The root is resolved with no context bound, the rest under its file's context: two crossings.
+    """
+    needs = tuple(f"bifrost:///assets/l3_{i}.usda" for i in range(10))
+    top = show.publish("top.usda", layer(references=needs), needs)
+    cold = opened(top)
+
+    warm = opened(top)
+
+    assert (2, 3) == (cold["crossings"], cold["round_trips"])
+    assert (2, 0, ["lmdb"]) == (warm["crossings"], warm["round_trips"], warm["tiers"])
+
+
+def test_references_below_a_plain_root_are_replayed_at_the_first_miss(
+    show: Show, deep: Path, opened
+) -> None:
+    """
+    A root that names no entity itself: nothing before composition, one crossing in all when warm.
+    """
+    plain = show.root("plain.usda")
+    plain.write_text(layer(sublayers=(f"./{deep.name}",)))
+    opened(plain)
+
+    warm = opened(plain)
+
+    assert (1, 0) == (warm["crossings"], warm["round_trips"])
+
+
+def test_a_context_without_a_root_is_warm_the_second_time(deep: Path, opened) -> None:
+    """
+    Contexts made from strings: what followed the first reference is recorded with it.
+    """
+    source = OPEN.replace(
+        "opened = Usd.Stage.Open(sys.argv[1])",
+        "from pxr import Sdf\n"
+        "context = Ar.GetResolver().CreateContextFromString('bifrost', 'user=me')\n"
+        "opened = Usd.Stage.Open(Sdf.Layer.FindOrOpen(sys.argv[1]), context)",
+    )
+    opened(deep, source)
+
+    warm = opened(deep, source)
+
+    assert 0 == warm["round_trips"]
+    assert warm["crossings"] <= 3
+
+
+def test_expired_answers_are_asked_again_in_one_batch(deep: Path, opened) -> None:
+    """
+    Past its lifetime a closure still says what to ask: one crossing, one question.
+    """
+    opened(deep, env={"BIFROST_CACHE__TTL_S": "0"})
+
+    later = opened(deep)
+
+    assert (1, 1, 0) == (later["crossings"], later["round_trips"], later["misses"])
+
+
+def test_a_missing_reference_costs_one_question_for_all_of_them(show: Show, opened) -> None:
+    """
+    What is broken is asked again with each open, together, so that mending it shows.
+    """
+    leaf = show.publish("leaf.usda", layer(value="x"))
+    root = show.root("root.usda", leaf, *(f"bifrost:///assets/none{i}" for i in range(20)))
+    opened(root)
+
+    again = opened(root)
+
+    assert (1, 1) == (again["crossings"], again["round_trips"])
+
+
+def test_what_was_published_since_is_seen_by_the_next_open(show: Show, opened) -> None:
+    """
+    An invalidated answer in a recorded closure is asked again; the others are not.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    other = show.publish("other.usda", layer(value="1"))
+    root = show.root("root.usda", leaf, other)
+    source = OPEN.replace('"values": len(values)', '"values": values[1:]')
+    assert ["1", "1"] == opened(root, source)["values"]
+    show.publish("leaf.usda", layer(value="2"))
+    from bifrost.session import current
+
+    current().invalidate([leaf])
+
+    again = opened(root, source)
+
+    assert ["2", "1"] == again["values"]
+
+
+def test_a_new_reference_in_the_root_is_asked_before_composition(show: Show, opened) -> None:
+    """
+    A root that changed since its closure was recorded is read again.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    new = show.publish("new.usda", layer(value="2"))
+    root = show.root("root.usda", leaf)
+    opened(root)
+    root.write_text(layer(references=(leaf, new)))
+
+    again = opened(root)
+
+    assert 3 == again["values"]
+    assert (1, 0) == (again["crossings"], again["misses"])
+
+
+def test_a_plain_stage_never_starts_the_bridge(show: Show, run_python) -> None:
+    """
+    No entity reference in sight: no crossing, and the bridge is not even imported.
+    """
+    show.root("below.usda")
+    plain = show.root("plain.usda", "./below.usda")
+    source = """
+import sys
+from pxr import Usd
+Usd.Stage.Open(sys.argv[1])
+Usd.Stage.CreateInMemory()
+print("bifrost" in sys.modules)
+"""
+
+    assert "False\n" == run_python(source, plain).stdout
+
+
+def test_reopening_returns_the_memory(deep: Path, run_python) -> None:
+    """
+    Fifty opens and closes of one root: the table is as large as after the first.
+    """
+    source = """
+import sys
+from bifrost.usd import stage as bifrost_stage
+bifrost_stage.warm()
+from pxr import Usd
+sizes = []
+for _ in range(50):
+    stage = Usd.Stage.Open(sys.argv[1])
+    sizes.append(bifrost_stage.resolver_stats()["bytes"])
+    del stage
+print(sizes[-1] <= sizes[0] * 1.1, bifrost_stage.resolver_stats()["contexts"])
+"""
+
+    assert "True 0\n" == run_python(source, deep).stdout
