@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The command `bifrost`, and what an error becomes on the way out.
+
+A command is imported when it is run, its help text aside, which stands in the tables below: so that
+`bifrost --help` starts in the time that click takes.
+
+Exit codes: 0; 1 for a failed answer; 2 for wrong usage; 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from bifrost.errors import BifrostError
+
+_ROOT: Final = {
+    "asset": ("bifrost.cli.main:asset", "Ask the manager about assets."),
+    "demo": (
+        "bifrost.cli.demo_command:demo",
+        "Ingest the samples, open a shot, show what it cost.",
+    ),
+    "doctor": ("bifrost.cli.doctor_command:doctor", "Find out what keeps Bifrost from working."),
+    "ingest": ("bifrost.cli.ingest_command:ingest", "Register the files of a folder as assets."),
+    "usd": ("bifrost.cli.main:usd", "Look at USD files through entity references."),
+}
+_ASSET: Final = {
+    "info-uri": ("bifrost.cli.asset_commands:info_uri", "Print what is known about an asset."),
+    "managers": (
+        "bifrost.cli.asset_commands:managers",
+        "List the asset managers that are installed.",
+    ),
+    "resolve": ("bifrost.cli.asset_commands:resolve", "Print the file that an asset resolves to."),
+}
+_USD: Final = {
+    "cat": ("bifrost.cli.usd_commands:cat", "Print a layer or a composed stage as text."),
+    "deps": ("bifrost.cli.usd_commands:deps", "List what a stage depends on."),
+    "env": ("bifrost.cli.env_command:env", "Print the variables that let USD find the plugin."),
+    "open": ("bifrost.cli.usd_commands:open", "Open a stage and report what did not resolve."),
+    "tree": ("bifrost.cli.usd_commands:tree", "Print the prims of a composed stage."),
+}
+_INTERRUPTED: Final = 130
+
+
+class LazyGroup(click.Group):
+    """
+    A group whose commands are imported when they are run.
+
+    Args:
+        commands: For each name, where the command is (`module:attribute`) and its one-line help.
+    """
+
+    def __init__(self, *, lazy: Mapping[str, tuple[str, str]], **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the commands' names, in the order of the help."""
+        return sorted(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return a command; None when there is none of that name."""
+        if cmd_name not in self._lazy:
+            return None
+        module, _, attribute = self._lazy[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands' names and one-line helps, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._lazy[name][1]) for name in self.list_commands(ctx)])
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        click.echo(f"bifrost {version('bifrost-usd')}")
+    except PackageNotFoundError:
+        click.echo("bifrost, run from its source tree")
+    ctx.exit()
+
+
+@click.group(cls=LazyGroup, lazy=_ROOT, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and leave.",
+)
+def bifrost() -> None:
+    """USD files that name assets instead of paths."""
+
+
+@click.group(cls=LazyGroup, lazy=_ASSET)
+def asset() -> None:
+    """Ask the manager about assets."""
+
+
+@click.group(cls=LazyGroup, lazy=_USD)
+def usd() -> None:
+    """Look at USD files through entity references."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """
+    Run the command with *arguments*, those of the process by default, and leave the process.
+
+    What went wrong is one line on stderr. `BIFROST_DEBUG=1` adds the traceback.
+    """
+    code = run(arguments)
+    # A reader that is gone (`bifrost usd tree … | head`) is no trouble of ours, nor is it at exit,
+    # where the interpreter would complain about what it could not flush.
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = code or 1
+    sys.exit(code)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command with *arguments* and return its exit code."""
+    try:
+        # Not standalone: then click returns the code that `ctx.exit` was given.
+        result = bifrost.main(arguments, prog_name="bifrost", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return 1
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
+    except Exception as error:  # noqa: BLE001 - the last line of defence; nothing is swallowed
+        return _failed(error)
+    return result if isinstance(result, int) else 0
+
+
+def _failed(error: Exception) -> int:
+    if os.environ.get("BIFROST_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    message = error.message if isinstance(error, BifrostError) else _unexpected(error)
+    with contextlib.suppress(BrokenPipeError):
+        click.echo(f"bifrost: {message}", err=True)
+    return 1
+
+
+def _unexpected(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"unexpected trouble, {text}; BIFROST_DEBUG=1 shows where"

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The copy of a folder whose layers name entities: read-only files, replaced whole or not at all.
+
+A file is made in a staging folder beside its place and moved there when it is complete, so that a
+crash leaves the old one or the new one. The catalogue remembers what each was made from, and the
+file's own digest is compared too, so that a run that ended early is made good by the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+from bifrost.errors import ConfigurationError
+from bifrost.usd.folder import Folder
+from bifrost.usd.rewriting import rewrite
+from bifrost.usd.survey import digest
+
+_READ_ONLY: Final = 0o444
+_WRITABLE: Final = 0o222
+_STAGING: Final = ".bifrost-staging-"
+_ABANDONED_S: Final = 86_400.0
+
+
+class Made(NamedTuple):
+    """
+    A file as it is registered.
+
+    Attributes:
+        checksum: Its content's SHA-256.
+        size: Bytes.
+        origin: What it was made from, for the catalogue to remember.
+        left: Clip templates that had to stay paths.
+    """
+
+    checksum: str
+    size: int
+    origin: dict[str, str]
+    left: list[str]
+
+
+class Copy:
+    """
+    The copy, for the time of one run. Several threads may make files in it.
+
+    Raises:
+        ConfigurationError: *out* overlaps the folder, or holds files that no such run wrote.
+    """
+
+    def __init__(self, out: Path, folder: Folder) -> None:
+        self.out = out
+        self._folder = folder
+        self._check()
+
+    def __enter__(self) -> Self:
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        self._staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self.out))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self._staging, ignore_errors=True)
+
+    def path(self, name: str) -> Path:
+        """Return where the file of that name is in the copy."""
+        return self.out / name
+
+    def make(
+        self, name: str, checksum: str, edits: Mapping[str, str], before: Mapping[str, Any] | None
+    ) -> Made:
+        """
+        Have the file *name* in the copy, with new asset paths where *edits* has any.
+
+        Args:
+            name: The file's name in the folder.
+            checksum: The source's digest.
+            edits: New asset paths by authored ones.
+            before: The `origin` and the `checksum` of the copy that the catalogue knows, if any.
+
+        Raises:
+            OSError: the copy can't be written.
+        """
+        origin = {"source": name, "source_checksum": checksum, "edits": _signature(edits)}
+        target = self.path(name)
+        there = digest(target) if target.is_file() else ""
+        if there and before == {**origin, "checksum": there}:
+            return Made(there, target.stat().st_size, origin, [])
+        staged, left = self._staged(name, edits)
+        made = digest(staged)
+        if made != there:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staged.replace(target)
+        if not edits:
+            # The source may have changed since it was hashed; what was copied is what counts.
+            origin["source_checksum"] = made
+        return Made(made, target.stat().st_size, origin, left)
+
+    def _staged(self, name: str, edits: Mapping[str, str]) -> tuple[Path, list[str]]:
+        source = Path(self._folder.files[name].path)
+        # The extension stays: it is how USD knows which format to write.
+        staged = self._staging / (hashlib.sha256(name.encode()).hexdigest()[:24] + source.suffix)
+        left = []
+        if edits:
+            left = rewrite(str(source), str(staged), edits)
+        else:
+            shutil.copyfile(source, staged)
+        staged.chmod(_READ_ONLY)
+        return staged, left
+
+    def _sweep(self) -> None:
+        """Remove what runs that were killed left in the copy; another may be running now."""
+        for staging in self.out.glob(f"{_STAGING}*"):
+            if time.time() - staging.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(staging, ignore_errors=True)
+
+    def _check(self) -> None:
+        out, root = self.out.resolve(), Path(self._folder.root).resolve()
+        if out == root or out in root.parents or root in out.parents:
+            raise ConfigurationError(
+                f"{self.out}: the copy can't lie in the folder itself, nor around it ({root})"
+            )
+        for name in self._folder.files:
+            try:
+                mode = self.path(name).lstat().st_mode
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if not stat.S_ISREG(mode) or mode & _WRITABLE:
+                raise ConfigurationError(
+                    f"{self.path(name)}: no read-only file of an earlier --rewrite, so it is not "
+                    "replaced; name an empty folder for the copy, or remove that file"
+                )
+
+
+def _signature(edits: Mapping[str, str]) -> str:
+    if not edits:
+        return ""
+    return hashlib.sha256(json.dumps(sorted(edits.items())).encode()).hexdigest()

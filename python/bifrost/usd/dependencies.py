@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Everything that a root layer and what it names depends on, and what each name resolves to.
+
+Breadth by breadth through the layers themselves: one request for all the entity references of a
+breadth, however many they are. No stage is composed, so what lies in variants that are not
+selected, in inactive prims and behind payloads is there too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pxr import Sdf, Tf
+
+from bifrost.model.reply import Failure
+from bifrost.model.resolution import Resolution
+from bifrost.session import Session, current
+from bifrost.usd.arcs import asset_paths, is_expression
+from bifrost.usd.folder import UDIM, has_tiles, is_uri, split_path
+from bifrost.usd.survey import PACKAGE, extension, reason
+
+_FILE: Final = "file"
+
+
+class Use(NamedTuple):
+    """What something is named for, and by which layer."""
+
+    kind: str
+    layer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """
+    One thing that is depended on.
+
+    Attributes:
+        reference: The entity reference; for a plain path the path, anchored.
+        kind: What it is for, where it was met first.
+        layer: The layer that names it, where it was met first; "" for the root.
+        version: The version it resolved to, or "".
+        tier: Who answered, or `file` for a plain path.
+        path: The file, or "".
+        problem: Why there is none, or "".
+    """
+
+    reference: str
+    kind: str
+    layer: str
+    version: str = ""
+    tier: str = ""
+    path: str = ""
+    problem: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON can say it."""
+        return asdict(self)
+
+
+def dependencies(root: str, session: Session | None = None) -> list[Found]:
+    """
+    Return *root* and everything it depends on, in the order in which it is met.
+
+    Needs no plugin. Value clip templates and variable expressions are left out: what they name is
+    up to the stage.
+    """
+    session = session or current()
+    # Not `Path.resolve`: USD leaves links alone.
+    wanted = {root if is_uri(root) else os.path.abspath(root): Use("root", "")}  # noqa: PTH100
+    found: dict[str, Found] = {}
+    while wanted:
+        answers = _answered(wanted, session)
+        wanted = {}
+        for name, answer in answers.items():
+            found[name], named = _read(answer)
+            wanted.update({each: use for each, use in named.items() if each not in wanted})
+        wanted = {name: use for name, use in wanted.items() if name not in found}
+    return list(found.values())
+
+
+def _answered(wanted: Mapping[str, Use], session: Session) -> dict[str, Found]:
+    references = [name for name in wanted if is_uri(name)]
+    outcomes = dict(session.resolve(references).items()) if references else {}
+    return {
+        name: _entity(name, use, outcomes[name]) if name in outcomes else _file(name, use)
+        for name, use in wanted.items()
+    }
+
+
+def _entity(reference: str, use: Use, outcome: Resolution | Failure) -> Found:
+    if isinstance(outcome, Failure):
+        return Found(reference, use.kind, use.layer, problem=outcome.message)
+    return Found(reference, use.kind, use.layer, outcome.version, outcome.tier, outcome.path)
+
+
+def _file(path: str, use: Use) -> Found:
+    there = Path(path).exists() or (UDIM in path and has_tiles(path))
+    problem = "" if there else "no such file"
+    return Found(path, use.kind, use.layer, tier=_FILE, path=path if there else "", problem=problem)
+
+
+def _read(found: Found) -> tuple[Found, dict[str, Use]]:
+    """Return *found* and what it names, if it is a layer; else a problem in it."""
+    path = found.path
+    if (
+        extension(path) == PACKAGE
+        or extension(path) not in Sdf.FileFormat.FindAllFileFormatExtensions()
+    ):
+        return found, {}
+    try:
+        layer = Sdf.Layer.FindOrOpen(path)
+    except Tf.ErrorException as error:
+        return replace(found, problem=reason(error)), {}
+    return found, {
+        _anchored(use.path, layer): Use(use.kind, path)
+        for use in asset_paths(layer)
+        if not use.is_template and not is_expression(use.path)
+    }
+
+
+def _anchored(path: str, layer: Sdf.Layer) -> str:
+    base, _ = split_path(path)
+    return base if is_uri(base) else str(layer.ComputeAbsolutePath(base))

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Bringing a folder of real files into the catalogue.
+
+Every file becomes an asset with a version: where it lies, or, with `rewrite`, as a read-only copy
+in which every asset path between the files is an entity reference. What layers name becomes their
+dependencies.
+
+The copy keeps the folder's tree and names, so that whatever stays a relative path (in formats that
+USD can't write, in paths whose target is missing) means the same there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import mimetypes
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from bifrost.catalogue import Catalogue, Publication, VersionRecord
+from bifrost.errors import ConfigurationError
+from bifrost.model.entity_reference import reference_for
+from bifrost.usd.copying import Copy, Made
+from bifrost.usd.folder import Folder, asset_ids, id_candidates
+from bifrost.usd.linking import Linking
+from bifrost.usd.survey import (
+    PACKAGE,
+    Progress,
+    Survey,
+    digest_of_tiles,
+    extension,
+    in_threads,
+    survey,
+)
+
+_MIME_TYPES: Final = {
+    "usd": "model/vnd.usd",
+    "usda": "model/vnd.usda",
+    "usdc": "model/vnd.usdc",
+    "usdz": "model/vnd.usdz+zip",
+    "mtlx": "application/mtlx+xml",
+    "exr": "image/x-exr",
+    "hdr": "image/vnd.radiance",
+    "tx": "image/tiff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """
+    What an ingest found and did. Names are relative to the folder, with `/` between the parts.
+
+    Attributes:
+        directory: The folder's absolute path.
+        out: The absolute path of the rewritten copy, or "".
+        assets: How many assets the folder's files are, UDIM sets included.
+        layers: How many of the files USD could read as layers.
+        published: Pinned references to the versions that were made.
+        unchanged: How many assets have the content and the dependencies they had before.
+        dependencies: How many dependencies the assets' newest versions have.
+        roots: Layers that name others and that none names: what one would open.
+        missing: (layer, path) of the paths that lead to nothing. They stay as they are.
+        outside: (layer, path) of the paths that lead out of the folder. The copy has them absolute.
+        untouched: (layer, path, reason) of the paths that are neither, and could not be rewritten,
+            or not be pinned.
+        unreadable: (file, reason) of files that could not be read, or not as layers.
+        left_out: (file, reason) of what was not registered at all.
+        seconds: How long it took.
+    """
+
+    directory: str
+    out: str
+    assets: int
+    layers: int
+    published: tuple[str, ...]
+    unchanged: int
+    dependencies: int
+    roots: tuple[str, ...]
+    missing: tuple[tuple[str, str], ...]
+    outside: tuple[tuple[str, str], ...]
+    untouched: tuple[tuple[str, str, str], ...]
+    unreadable: tuple[tuple[str, str], ...]
+    left_out: tuple[tuple[str, str], ...]
+    seconds: float
+
+    @property
+    def new_versions(self) -> int:
+        """How many versions were made."""
+        return len(self.published)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON can say it."""
+        return {**asdict(self), "new_versions": self.new_versions}
+
+
+def ingest(
+    directory: str | os.PathLike[str],
+    catalogue: Catalogue,
+    *,
+    rewrite: str | os.PathLike[str] | None = None,
+    pin: bool = False,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """
+    Register every file under *directory*; a second run makes versions only of what changed.
+
+    Without *rewrite* no byte and no mode of any file changes. With it, the copy's files are the
+    assets' locations. They hold the newest version's content: a re-run replaces what changed.
+
+    Args:
+        directory: The folder.
+        catalogue: Where to register.
+        rewrite: The folder of the copy. Each file in it is replaced whole or not at all.
+        pin: Whether references name the version that they mean today; those in a circle float.
+        progress: Told how far it is.
+
+    Raises:
+        ConfigurationError: *directory* is no folder, or *rewrite* can't be the copy's.
+        CatalogueError: the catalogue can't be written to.
+        OSError: the copy can't be written.
+    """
+    started = time.perf_counter()
+    if not Path(directory).is_dir():
+        raise ConfigurationError(f"{os.fspath(directory)}: there is no such folder to ingest")
+    folder = Folder(directory)
+    # Not `Path.resolve`: locations name links as they were given.
+    out = None if rewrite is None else Path(os.path.abspath(rewrite))  # noqa: PTH100
+    copy = None if out is None else Copy(out, folder)
+    progress = progress or _silent
+    run = _Run(survey(folder, progress), catalogue, copy, pin)
+    with copy or contextlib.nullcontext():
+        run.register(progress)
+    return run.report(time.perf_counter() - started)
+
+
+class _Run:
+    """One ingest, from the survey on."""
+
+    def __init__(self, found: Survey, catalogue: Catalogue, copy: Copy | None, pin: bool) -> None:
+        self._survey, self._catalogue, self._copy = found, catalogue, copy
+        self._before: dict[str, VersionRecord] = {}
+        self._ids = self._identified()
+        self._linking = Linking(found, self._ids, catalogue, pin=pin)
+        self._made: dict[str, Made] = {}
+        self._records: list[VersionRecord] = []
+        self._edges = 0
+        self._user = _user()
+
+    def register(self, progress: Progress) -> None:
+        """Make the copy, if there is to be one, and publish every file."""
+        done, total = 0, len(self._ids)
+        for batch in self._linking.batches():
+            files = [name for name in batch if name in self._survey.folder.files]
+            for name, made in zip(files, in_threads(self._make, files), strict=True):
+                progress("writing files" if self._copy else "preparing", done, total)
+                self._made[name] = made
+                done += 1
+            progress("registering", done, total)
+            records = self._catalogue.publish([self._publication(name) for name in batch])
+            for name, record in zip(batch, records, strict=True):
+                self._linking.published(name, record.number)
+            self._records += records
+        progress("registering", total, total)
+
+    def report(self, seconds: float) -> IngestReport:
+        """Return what was found and done."""
+        folder, linking = self._survey.folder, self._linking
+        published = [reference_for(rec.asset_id, rec.number) for rec in self._records if rec.is_new]
+        untouched = {*linking.untouched(copied=self._copy is not None), *self._templates_left()}
+        return IngestReport(
+            directory=folder.root,
+            out=str(self._copy.out) if self._copy else "",
+            assets=len(self._ids),
+            layers=len(self._survey.links),
+            published=tuple(published),
+            unchanged=len(self._records) - len(published),
+            dependencies=self._edges,
+            roots=tuple(linking.roots()),
+            missing=tuple(sorted(set(linking.missing()))),
+            outside=tuple(sorted(set(linking.outside()))),
+            untouched=tuple(sorted(untouched)),
+            unreadable=tuple(sorted(self._survey.unreadable)),
+            left_out=tuple(sorted(folder.left_out)),
+            seconds=round(seconds, 3),
+        )
+
+    def _identified(self) -> dict[str, str]:
+        names = list(self._survey.checksums)
+        asked = list(dict.fromkeys(each for name in names for each in id_candidates(name)))
+        outcomes = self._catalogue.resolve([(asset_id, None) for asset_id in asked])
+        known = {out.asset_id: out for out in outcomes if isinstance(out, VersionRecord)}
+        owners = {asset_id: record.metadata.get("source") for asset_id, record in known.items()}
+        ids = asset_ids(names, owners.get)
+        self._before = {name: known[each] for name, each in ids.items() if each in known}
+        return ids
+
+    def _make(self, name: str) -> Made:
+        checksum = self._survey.checksums[name]
+        if self._copy is None:
+            return Made(checksum, self._survey.folder.files[name].size, {"source": name}, [])
+        before = self._before.get(name)
+        known = before and {**before.metadata, "checksum": before.checksum}
+        return self._copy.make(name, checksum, self._linking.edits(name), known)
+
+    def _publication(self, name: str) -> Publication:
+        folder = self._survey.folder
+        templated = name not in folder.files
+        made = self._tiles_made(name) if templated else self._made[name]
+        mime_type = _mime_type(name)
+        dependencies = self._linking.dependencies(name)
+        self._edges += len(dependencies)
+        return Publication(
+            asset_id=self._ids[name],
+            name=PurePosixPath(name).stem,
+            asset_type=self._asset_type(name, mime_type),
+            path=str(self._copy.path(name)) if self._copy else folder.path(name),
+            checksum=made.checksum,
+            size=made.size,
+            mime_type=mime_type,
+            templated=templated,
+            dependencies=dependencies,
+            comment=f"ingested from {folder.path(name)}",
+            created_by=self._user,
+            metadata=made.origin,
+        )
+
+    def _tiles_made(self, pattern: str) -> Made:
+        tiles = [tile for tile in self._survey.folder.tiles(pattern) if tile in self._made]
+        checksum = digest_of_tiles((tile, self._made[tile].checksum) for tile in tiles)
+        size = sum(self._made[tile].size for tile in tiles)
+        return Made(checksum, size, {"source": pattern}, [])
+
+    def _asset_type(self, name: str, mime_type: str) -> str:
+        if name in self._survey.links:
+            return "package" if extension(name) == PACKAGE else "layer"
+        return "texture" if mime_type.startswith("image/") else "resource"
+
+    def _templates_left(self) -> Iterator[tuple[str, str, str]]:
+        for layer, made in self._made.items():
+            for template in made.left:
+                yield layer, template, "a clip template without start, end and stride beside it"
+
+
+def _mime_type(name: str) -> str:
+    known = _MIME_TYPES.get(extension(name))
+    return known or mimetypes.guess_type(PurePosixPath(name).name)[0] or "application/octet-stream"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user: a container's number without a name
+        return ""
+
+
+def _silent(_: str, __: int, ___: int) -> None:
+    pass

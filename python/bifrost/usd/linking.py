@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the asset paths of a folder's layers become: entity references, and dependencies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from pxr import Sdf
+
+from bifrost.catalogue import Catalogue, Dependency, VersionRecord
+from bifrost.model.entity_reference import (
+    AssetReference,
+    is_asset_reference,
+    parse,
+    reference_for,
+)
+from bifrost.usd.arcs import Kind, is_expression
+from bifrost.usd.folder import Where, posix_directory, split_path
+from bifrost.usd.ordering import cycles, levels
+from bifrost.usd.survey import Link, Survey, extension
+
+
+class Linking:
+    """
+    The links between a folder's files, as they are published.
+
+    Attributes:
+        graph: For each file, the files it names; for a UDIM pattern, its tiles.
+    """
+
+    def __init__(
+        self, survey: Survey, ids: Mapping[str, str], catalogue: Catalogue, *, pin: bool
+    ) -> None:
+        self._survey, self._ids, self._pin = survey, ids, pin
+        self._numbers: dict[str, int] = {}
+        self.graph = self._named()
+        self._cycles = cycles(self.graph)
+        self._known = self._known_references(catalogue)
+
+    def batches(self) -> list[list[str]]:
+        """
+        Return the files in the batches in which they have to be published.
+
+        A pinned reference needs the number of what it names; else all is one batch.
+        """
+        return levels(self.graph) if self._pin else [list(self._ids)]
+
+    def published(self, name: str, number: int) -> None:
+        """Say which version of a file references are pinned to from now on."""
+        self._numbers[name] = number
+
+    def edits(self, layer: str) -> dict[str, str]:
+        """Return the new asset paths of a layer's copy, by authored ones."""
+        links = self._survey.links.get(layer, ())
+        edits: dict[str, str] = {}
+        for link in links if links and _is_writable(layer) else ():
+            target = link.target
+            if link.frames:
+                edits.update(self._clip_edits(layer, link))
+            elif target.where is Where.INSIDE and target.name in self._ids:
+                edits[link.path] = self._reference(layer, target.name) + target.tail
+            elif target.where is Where.OUTSIDE and not target.searched:
+                edits[link.path] = target.name + target.tail
+        return {path: new for path, new in edits.items() if path != new}
+
+    def dependencies(self, layer: str) -> list[Dependency]:
+        """Return what a layer depends on, each once for each kind."""
+        found: dict[Dependency, None] = {}
+        for link in self._survey.links.get(layer, ()):
+            reference = _authored(link)
+            if reference in self._known:
+                found[Dependency(reference.asset_id, reference.version, link.kind)] = None
+            for name in link.names:
+                if name in self._ids:
+                    number = self._version(layer, name)
+                    version = None if number is None else str(number)
+                    found[Dependency(self._ids[name], version, link.kind)] = None
+        return list(found)
+
+    def missing(self) -> Iterator[tuple[str, str]]:
+        """Yield (layer, path) of what leads to nothing."""
+        for layer, link in self._links():
+            reference = _authored(link)
+            if link.target.where is Where.MISSING or (reference and reference not in self._known):
+                yield layer, link.path
+
+    def outside(self) -> Iterator[tuple[str, str]]:
+        """Yield (layer, path) of what leads out of the folder."""
+        for layer, link in self._links():
+            if link.target.where is Where.OUTSIDE:
+                yield layer, link.path
+
+    def untouched(self, *, copied: bool) -> Iterator[tuple[str, str, str]]:
+        """Yield (layer, path, reason) of what can't be rewritten, or not be pinned."""
+        for layer, link in self._links():
+            if is_expression(link.path):
+                yield layer, link.path, "a variable expression: what it names is up to the stage"
+            elif link.names and copied and not _is_writable(layer):
+                yield layer, link.path, f"USD can't write .{extension(layer)} files"
+            elif link.kind is Kind.METADATA and link.names == (layer,):
+                continue  # assetInfo's identifier: a file that says its own name
+            elif self._pin and any(self._is_circle(layer, name) for name in link.names):
+                yield layer, link.path, "part of a circle of files: it floats"
+
+    def roots(self) -> list[str]:
+        """Return the layers that name others and that none names: what one would open."""
+        named = {other for name, used in self.graph.items() for other in used if other != name}
+        return sorted(name for name in self._survey.links if self.graph[name] and name not in named)
+
+    def _links(self) -> Iterator[tuple[str, Link]]:
+        return ((name, link) for name, links in self._survey.links.items() for link in links)
+
+    def _named(self) -> dict[str, list[str]]:
+        folder = self._survey.folder
+        graph = {name: [] if name in folder.files else folder.tiles(name) for name in self._ids}
+        for layer, link in self._links():
+            graph[layer] += link.names
+        return {name: [each for each in used if each in graph] for name, used in graph.items()}
+
+    def _known_references(self, catalogue: Catalogue) -> set[AssetReference]:
+        """Return the entity references that the layers already hold and that mean something."""
+        held = {reference for _, link in self._links() if (reference := _authored(link))}
+        asked = sorted(held, key=str)
+        outcomes = catalogue.resolve([(ref.asset_id, ref.version) for ref in asked])
+        return {
+            ref
+            for ref, outcome in zip(asked, outcomes, strict=True)
+            if isinstance(outcome, VersionRecord)
+            or (ref.version is None and ref.asset_id in self._new_ids)
+        }
+
+    @cached_property
+    def _new_ids(self) -> frozenset[str]:
+        return frozenset(self._ids.values())
+
+    def _clip_edits(self, layer: str, link: Link) -> Iterator[tuple[str, str]]:
+        frames = {path: name for path, name in link.frames.items() if name in self._ids}
+        for path, name in frames.items():
+            yield path, self._reference(layer, name) + link.target.tail
+        template = _as_id(_template_name(link))
+        # One reference stands for them all where every id follows from its file's name. USD drops
+        # empty parts when it puts a file's name together from a template's.
+        follow = all(self._ids[name] == _as_id(name) for name in frames.values())
+        if follow and not self._pin and ".." not in template:
+            yield link.path, reference_for(template) + link.target.tail
+
+    def _reference(self, layer: str, name: str) -> str:
+        return reference_for(self._ids[name], self._version(layer, name))
+
+    def _version(self, layer: str, name: str) -> int | None:
+        return self._numbers[name] if self._pin and not self._is_circle(layer, name) else None
+
+    def _is_circle(self, layer: str, name: str) -> bool:
+        return self._cycles.get(name) == self._cycles[layer]
+
+
+def _as_id(name: str) -> str:
+    return name.replace("/", ".")
+
+
+def _template_name(link: Link) -> str:
+    """Return the name in the folder that a clip template would have if it were a file."""
+    directory = posix_directory(next(iter(link.frames.values())))
+    base = link.path.removesuffix(link.target.tail).rpartition("/")[2]
+    return f"{directory}/{base}" if directory else base
+
+
+def _authored(link: Link) -> AssetReference | None:
+    """Return the entity reference that the layer itself holds, if *link* is one."""
+    if link.target.where is not Where.OPAQUE or not is_asset_reference(link.path):
+        return None
+    try:
+        return parse(split_path(link.path)[0])
+    except ValueError:
+        return None
+
+
+def _is_writable(name: str) -> bool:
+    file_format = Sdf.FileFormat.FindByExtension(extension(name))
+    return bool(file_format and file_format.SupportsWriting())

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A copy of one layer with other asset paths in it: text stays text, crate stays crate.
+
+The copy is made by `UsdUtils.ModifyAssetPaths`, which keeps every value's type. Three things are
+kept out of its hands: variable expressions, which it would replace by what they evaluate to; empty
+elements of arrays, which it drops; and value clips, for whose templates it looks at the disk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pxr import Sdf, Tf, UsdUtils, Vt
+
+from bifrost.usd.arcs import (
+    CLIP_TEMPLATE,
+    AssetPathUse,
+    Kind,
+    is_asset_valued,
+    is_expression,
+    metadata,
+    uses,
+)
+
+_CRATE: Final = b"PXR-USDC"
+_PLACEHOLDER: Final = "bifrost-placeholder:"
+_PROMOTION: Final = 10_000
+
+
+class Frame(NamedTuple):
+    """One file that a clip template stands for: its path, its time, and when it becomes active."""
+
+    path: str
+    time: float
+    active: float
+
+
+def rewrite(source: str, target: str, paths: Mapping[str, str]) -> list[str]:
+    """
+    Write the layer *source* to the file *target*, with new asset paths for those in *paths*.
+
+    Where a clip template has no new path but its frames have, the clip set is written out into the
+    explicit `assetPaths`, `times` and `active` that USD would derive. Returns the templates for
+    which that can't be done, because their times are another layer's opinions; they stay.
+
+    Raises:
+        pxr.Tf.ErrorException: the layer can't be read.
+        OSError: the file can't be written.
+    """
+    layer = Sdf.Layer.OpenAsAnonymous(source)
+    left: list[str] = []
+    found = set(uses(layer))
+    clips = _take_clips(layer) if any(use.kind is Kind.CLIP for use in found) else {}
+    gaps = _arrays_with_gaps(layer) if AssetPathUse("", Kind.METADATA) in found else []
+    placeholders = _put_placeholders(layer, found)
+
+    def new_path(path: str) -> str:
+        return placeholders[path] if path in placeholders else paths.get(path, path)
+
+    UsdUtils.ModifyAssetPaths(layer, new_path, keepEmptyPathsInArrays=True)
+    for path, key, entry, value in gaps:
+        _set_info(layer.GetObjectAtPath(path), key, entry, _replaced(value, paths))
+    for path, value in clips.items():
+        layer.GetPrimAtPath(path).SetInfo("clips", _clips(value, paths, left))
+    _export(layer, target, _format_arguments(source))
+    return left
+
+
+def frames(clip_set: Mapping[str, Any]) -> list[Frame] | None:
+    """
+    Return the files that USD derives from a clip set's template, whether they exist or not.
+
+    The same arithmetic as `_DeriveClipInfo` in OpenUSD's `usd/clipSetDefinition.cpp`. None when the
+    set does not say start, end and stride itself, or its template is malformed.
+    """
+    start, end, stride = (
+        clip_set.get(f"template{key}") for key in ("StartTime", "EndTime", "Stride")
+    )
+    directory, slash, base = str(clip_set.get(CLIP_TEMPLATE, "")).rpartition("/")
+    tokens = base.split(".")
+    hashes = [i for i, token in enumerate(tokens) if token and not token.strip("#")]
+    if start is None or end is None or stride is None or stride <= 0 or start > end:
+        return None
+    if "" in tokens or len(hashes) not in (1, 2) or hashes[-1] - hashes[0] != len(hashes) - 1:
+        return None
+    return [
+        Frame(directory + slash + _frame_name(tokens, hashes, time), time, active)
+        for time, active in _times(start, end, stride, clip_set.get("templateActiveOffset", 0.0))
+    ]
+
+
+def _times(start: float, end: float, stride: float, offset: float) -> Iterator[tuple[float, float]]:
+    # USD counts in ten-thousandths so that fractional strides don't drift; so must this.
+    promoted = start * _PROMOTION
+    while promoted <= end * _PROMOTION:
+        yield promoted / _PROMOTION, (promoted + offset * _PROMOTION) / _PROMOTION
+        promoted += stride * _PROMOTION
+
+
+def _frame_name(tokens: list[str], hashes: list[int], time: float) -> str:
+    named = list(tokens)
+    named[hashes[0]] = f"{math.trunc(time):0{len(tokens[hashes[0]])}d}"
+    if len(hashes) > 1:
+        named[hashes[1]] = f"{time:.{len(tokens[hashes[1]])}f}".partition(".")[2]
+    return ".".join(named)
+
+
+def _specs(layer: Sdf.Layer) -> list[Sdf.Spec]:
+    paths: list[Sdf.Path] = []
+    layer.Traverse(Sdf.Path.absoluteRootPath, paths.append)
+    return [spec for spec in map(layer.GetObjectAtPath, paths) if spec]
+
+
+def _take_clips(layer: Sdf.Layer) -> dict[Sdf.Path, Any]:
+    """Remove the value clips of every prim; return what they were."""
+    clips = {}
+    for spec in _specs(layer):
+        if not isinstance(spec, Sdf.PropertySpec) and spec.HasInfo("clips"):
+            clips[spec.path] = spec.GetInfo("clips")
+            spec.ClearInfo("clips")
+    return clips
+
+
+def _clips(clips: Mapping[str, Any], paths: Mapping[str, str], left: list[str]) -> dict[str, Any]:
+    return {
+        name: _clip_set(value, paths, left) if isinstance(value, Mapping) else value
+        for name, value in clips.items()
+    }
+
+
+def _clip_set(
+    clip_set: Mapping[str, Any], paths: Mapping[str, str], left: list[str]
+) -> dict[str, Any]:
+    rewritten: dict[str, Any] = _replaced(clip_set, paths)
+    template = clip_set.get(CLIP_TEMPLATE)
+    if not isinstance(template, str) or not template:
+        return rewritten
+    derived = frames(clip_set)
+    found = [frame for frame in derived or () if frame.path in paths]
+    # A template would ask the resolver for every frame that isn't there, and warn about each.
+    if template in paths and (derived is None or len(found) == len(derived)):
+        rewritten[CLIP_TEMPLATE] = paths[template]
+    elif found:
+        _write_out(rewritten, found, paths)
+    else:
+        left.append(template)
+    return rewritten
+
+
+def _write_out(clip_set: dict[str, Any], found: list[Frame], paths: Mapping[str, str]) -> None:
+    start, end = clip_set["templateStartTime"], clip_set["templateEndTime"]
+    offset = clip_set.get("templateActiveOffset")
+    times = [(frame.time, frame.time) for frame in found]
+    if offset is not None:
+        # USD adds a knot at either end, so that times before the first file's can be asked for.
+        before, after = start - abs(offset), end + abs(offset)
+        times = [(before, before), *times, (after, after)]
+    for key in [key for key in clip_set if key.startswith("template")]:
+        del clip_set[key]
+    clip_set["assetPaths"] = Sdf.AssetPathArray([Sdf.AssetPath(paths[f.path]) for f in found])
+    clip_set["times"] = Vt.Vec2dArray(times)
+    clip_set["active"] = Vt.Vec2dArray([(frame.active, i) for i, frame in enumerate(found)])
+
+
+def _put_placeholders(layer: Sdf.Layer, found: set[AssetPathUse]) -> dict[str, str]:
+    """Put placeholders where `ModifyAssetPaths` would do harm; return what each stands for."""
+    peculiar = {use.path for use in found if is_expression(use.path)}
+    if AssetPathUse("", Kind.ATTRIBUTE) in found:
+        peculiar.add("")
+    placeholders = {path: f"{_PLACEHOLDER}{i}" for i, path in enumerate(sorted(peculiar))}
+    if not placeholders:
+        return {}
+    for path in filter(None, peculiar):
+        layer.UpdateCompositionAssetDependency(path, placeholders[path])
+    for spec in _specs(layer):
+        if isinstance(spec, Sdf.PropertySpec) and is_asset_valued(spec):
+            _replace_values(layer, spec, placeholders)
+    return {placeholder: path for path, placeholder in placeholders.items()}
+
+
+def _replace_values(layer: Sdf.Layer, spec: Sdf.AttributeSpec, paths: Mapping[str, str]) -> None:
+    if spec.HasDefaultValue():
+        spec.default = _replaced(spec.default, paths)
+    for time in layer.ListTimeSamplesForPath(spec.path):
+        layer.SetTimeSample(
+            spec.path, time, _replaced(layer.QueryTimeSample(spec.path, time), paths)
+        )
+
+
+def _arrays_with_gaps(layer: Sdf.Layer) -> list[tuple[Sdf.Path, str, str, Any]]:
+    """
+    Return (spec, key, entry, value) for metadata whose arrays have empty elements.
+
+    The entry is the dictionary's, so that setting it leaves the types of its neighbours alone;
+    Python can't tell a float from a double, or a token from a string.
+    """
+    return [
+        (spec.path, key, entry, held)
+        for spec in _specs(layer)
+        for key, value in metadata(spec)
+        for entry, held in (value.items() if isinstance(value, Mapping) else (("", value),))
+        if _has_gap(held)
+    ]
+
+
+def _has_gap(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_gap, value.values()))
+    return isinstance(value, Sdf.AssetPathArray) and not all(item.authoredPath for item in value)
+
+
+def _set_info(spec: Sdf.Spec, key: str, entry: str, value: Any) -> None:
+    if entry:
+        spec.SetInfoDictionaryValue(key, entry, value)
+    else:
+        spec.SetInfo(key, value)
+
+
+def _replaced(value: Any, paths: Mapping[str, str]) -> Any:
+    if isinstance(value, Sdf.AssetPath):
+        path = value.authoredPath
+        return Sdf.AssetPath(paths.get(path, path)) if path else value
+    if isinstance(value, Sdf.AssetPathArray):
+        paths_in = (item.authoredPath for item in value)
+        return Sdf.AssetPathArray([Sdf.AssetPath(paths.get(path, path)) for path in paths_in])
+    if isinstance(value, Mapping):
+        return {key: _replaced(held, paths) for key, held in value.items()}
+    return value
+
+
+def _export(layer: Sdf.Layer, target: str, arguments: dict[str, str]) -> None:
+    try:
+        written = layer.Export(target, args=arguments)
+    except Tf.ErrorException as error:
+        raise OSError(f"{target}: {error}") from error
+    if not written:
+        raise OSError(f"{target}: USD could not write it")
+
+
+def _format_arguments(source: str) -> dict[str, str]:
+    # Only `.usd` can be either; for every other extension the name says it all.
+    if not source.lower().endswith(".usd"):
+        return {}
+    with Path(source).open("rb") as file:
+        return {"format": "usdc" if file.read(len(_CRATE)) == _CRATE else "usda"}

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a folder's files hold: their contents' digests, and what its layers name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Final, NamedTuple, TypeVar
+
+from pxr import Sdf, Tf
+
+from bifrost.usd.arcs import AssetPathUse, Kind, asset_paths
+from bifrost.usd.folder import UDIM, Folder, Target, Where, split_path
+
+Progress = Callable[[str, int, int], None]
+"""Called on the calling thread with what is being done, how many are done, and of how many."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+PACKAGE: Final = "usdz"
+_THREADS: Final = min(4, os.cpu_count() or 1)
+
+
+class Link(NamedTuple):
+    """
+    One asset path of a layer.
+
+    Attributes:
+        path: As authored.
+        kind: What it is for.
+        target: What it leads to; for the template of value clips, the template again.
+        frames: For such a template the names of its files, by the paths that USD derives from it.
+    """
+
+    path: str
+    kind: Kind
+    target: Target
+    frames: dict[str, str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files of the folder that it leads to, a UDIM pattern as itself."""
+        if self.target.where is not Where.INSIDE:
+            return ()
+        return tuple(self.frames.values()) or (self.target.name,)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """
+    What there is to register.
+
+    Attributes:
+        folder: The folder.
+        checksums: Each readable file's SHA-256, and one over its tiles for each UDIM pattern.
+        links: What each layer names; files that can't be read as layers are absent.
+        unreadable: (file, reason) of files that could not be read, or not as layers.
+    """
+
+    folder: Folder
+    checksums: dict[str, str]
+    links: dict[str, list[Link]]
+    unreadable: list[tuple[str, str]]
+
+
+def survey(folder: Folder, progress: Progress) -> Survey:
+    """Read every file of *folder* once."""
+    checksums, unreadable = _hashed(folder, progress)
+    extensions = set(Sdf.FileFormat.FindAllFileFormatExtensions())
+    layers = [name for name in checksums if extension(name) in extensions]
+    links: dict[str, list[Link]] = {}
+    for name in _counted("reading layers", layers, progress):
+        try:
+            links[name] = _links(folder, name)
+        except Tf.ErrorException as error:
+            unreadable.append((name, reason(error)))
+    checksums.update(_patterns(folder, links, checksums))
+    return Survey(folder, checksums, links, unreadable)
+
+
+def extension(name: str) -> str:
+    """Return a file name's extension, in lower case and without the dot."""
+    return PurePath(name).suffix[1:].lower()
+
+
+def digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of_tiles(checksums: Iterable[tuple[str, str]]) -> str:
+    """Return one digest for a set of files, from their names and digests."""
+    return hashlib.sha256(repr(sorted(checksums)).encode()).hexdigest()
+
+
+def reason(error: Exception) -> str:
+    """Return in a line why USD could not do something."""
+    # Tf says where in OpenUSD's own source it was raised, and then, in quotes, why.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text.partition(" : '")[2].removesuffix("'") or text
+
+
+def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yield `function(item)` for each item, in order, a few at a time."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield from pool.map(function, items)
+
+
+def _hashed(folder: Folder, progress: Progress) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    checksums: dict[str, str] = {}
+    unreadable: list[tuple[str, str]] = []
+    results = in_threads(_digest_or_error, [file.path for file in folder.files.values()])
+    for name in _counted("hashing files", list(folder.files), progress):
+        result = next(results)
+        if isinstance(result, OSError):
+            unreadable.append((name, result.strerror or str(result)))
+        else:
+            checksums[name] = result
+    return checksums, unreadable
+
+
+def _digest_or_error(path: str) -> str | OSError:
+    try:
+        return digest(path)
+    except OSError as error:
+        return error
+
+
+def _links(folder: Folder, name: str) -> list[Link]:
+    # What the layers of a package name is in the package.
+    if extension(name) == PACKAGE:
+        return []
+    # Anonymous: what is on the disk is read, not what some stage has unsaved edits of.
+    layer = Sdf.Layer.OpenAsAnonymous(folder.files[name].path)
+    return [_link(folder, use, name) for use in asset_paths(layer)]
+
+
+def _link(folder: Folder, use: AssetPathUse, layer: str) -> Link:
+    if not use.is_template:
+        return Link(use.path, use.kind, folder.locate(use.path, layer), {})
+    template, tail = split_path(use.path)
+    frames = {path + tail: name for path, name in folder.frames(template, layer).items()}
+    where = Where.INSIDE if frames else Where.MISSING
+    return Link(use.path, use.kind, Target(where, use.path, tail), frames)
+
+
+def _patterns(
+    folder: Folder, links: dict[str, list[Link]], checksums: dict[str, str]
+) -> dict[str, str]:
+    patterns = {
+        name for found in links.values() for link in found for name in link.names if UDIM in name
+    }
+    return {
+        pattern: digest_of_tiles(
+            (tile, checksums[tile]) for tile in folder.tiles(pattern) if tile in checksums
+        )
+        for pattern in sorted(patterns - folder.files.keys())
+    }
+
+
+def _counted(step: str, names: list[str], progress: Progress) -> Iterator[str]:
+    for done, name in enumerate(names):
+        progress(step, done, len(names))
+        yield name
+    progress(step, len(names), len(names))

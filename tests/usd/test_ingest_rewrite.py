@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--rewrite`: the copy's files, what stands in them, and that a run can be repeated."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pxr import Sdf
+
+from bifrost.catalogue import Catalogue, VersionRecord
+from bifrost.errors import ConfigurationError
+from bifrost.usd import copying
+from bifrost.usd.arcs import asset_paths
+from bifrost.usd.ingest import ingest
+from bifrost.usd.rewriting import frames, rewrite
+
+SAMPLES = Path(__file__).resolve().parents[2] / "usd_samples"
+PREFIX = "bifrost:///assets/"
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
+    with Catalogue.open(f"sqlite:///{tmp_path / 'catalogue.sqlite'}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "folder"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def layer(path: Path, *references: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    listed = ", ".join(f"@@@{each}@@@</A>" for each in references)
+    path.write_text(f'#usda 1.0\ndef "A" (\n    references = [{listed}]\n)\n{{\n}}\n')
+    return path
+
+
+def held(path: Path) -> list[str]:
+    return [use.path for use in asset_paths(Sdf.Layer.OpenAsAnonymous(str(path)))]
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def newest(catalogue: Catalogue, asset_id: str) -> VersionRecord:
+    (found,) = catalogue.resolve([(asset_id, None)])
+    assert isinstance(found, VersionRecord), found
+    return found
+
+
+def test_the_copy_mirrors_the_folder_and_is_read_only(catalogue: Catalogue, out: Path) -> None:
+    """Tree and names; every file 0444; the source's modes as they were."""
+    modes = {path: path.stat().st_mode for path in SAMPLES.rglob("*")}
+    ingest(SAMPLES, catalogue, rewrite=out)
+
+    assert tree(SAMPLES) == tree(out)
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert {0o444} == {stat.S_IMODE(path.stat().st_mode) for path in files}
+    assert modes == {path: path.stat().st_mode for path in SAMPLES.rglob("*")}
+
+
+def test_the_copies_are_what_is_registered(catalogue: Catalogue, out: Path) -> None:
+    """So that everything below a root opens by reference."""
+    ingest(SAMPLES, catalogue, rewrite=out)
+    house = newest(catalogue, "payload_and_udim.house.usda")
+    tiles = newest(catalogue, "payload_and_udim.textures.brick.<UDIM>.png")
+
+    assert (out / "payload_and_udim/house.usda").as_uri() == house.location
+    assert tiles.templated
+    assert tiles.location.startswith(out.as_uri())
+
+
+def test_every_path_between_the_files_is_a_reference(catalogue: Catalogue, out: Path) -> None:
+    """But the one whose target is missing, which stays as it is."""
+    report = ingest(SAMPLES, catalogue, rewrite=out)
+    paths = {path for each in out.rglob("*.usda") for path in held(each)}
+
+    assert {"./statue.usda"} == {path for path in paths if not path.startswith(PREFIX)}
+    assert (("broken_reference/broken.usda", "./statue.usda"),) == report.missing
+    assert f"{PREFIX}payload_and_udim.textures.brick.<UDIM>.png" in paths
+    assert f"{PREFIX}value_clips.clips.flight.###.usda" in paths
+
+
+@pytest.mark.parametrize("extension", ["usda", "usdc", "usd", "usd text"])
+def test_text_stays_text_and_crate_stays_crate(
+    catalogue: Catalogue, folder: Path, out: Path, extension: str
+) -> None:
+    """Also where `.usd` leaves it open."""
+    source = layer(folder / "text.usda", "./leaf.usda")
+    name = f"root.{extension.removesuffix(' text')}"
+    text = {"format": "usda"} if extension == "usd text" else {}
+    Sdf.Layer.OpenAsAnonymous(str(source)).Export(str(folder / name), args=text)
+    layer(folder / "leaf.usda")
+    ingest(folder, catalogue, rewrite=out)
+
+    assert (folder / name).read_bytes()[:8] == (out / name).read_bytes()[:8]
+    assert [f"{PREFIX}leaf.usda"] == held(out / name)
+
+
+def test_a_layer_that_names_nothing_is_copied_byte_by_byte(
+    catalogue: Catalogue, folder: Path, out: Path
+) -> None:
+    """Comments and all."""
+    text = '#usda 1.0\n# by hand\ndef "A" {   }\n'
+    (folder / "leaf.usda").write_text(text)
+    ingest(folder, catalogue, rewrite=out)
+
+    assert text == (out / "leaf.usda").read_text()
+
+
+def test_a_second_run_writes_nothing(catalogue: Catalogue, out: Path) -> None:
+    """Same source, same copy, same versions."""
+    ingest(SAMPLES, catalogue, rewrite=out)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    report = ingest(SAMPLES, catalogue, rewrite=out)
+
+    assert 0 == report.new_versions
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+
+
+def test_a_second_run_writes_what_changed_in_the_source(
+    catalogue: Catalogue, folder: Path, out: Path
+) -> None:
+    """And nothing else."""
+    leaf = layer(folder / "leaf.usda")
+    layer(folder / "root.usda", "./leaf.usda")
+    ingest(folder, catalogue, rewrite=out)
+    root = (out / "root.usda").stat().st_ino
+    leaf.write_text(leaf.read_text().replace('"A"', '"B"'))
+    report = ingest(folder, catalogue, rewrite=out)
+
+    assert (f"{PREFIX}leaf.usda?version=2",) == report.published
+    assert '"B"' in (out / "leaf.usda").read_text()
+    assert root == (out / "root.usda").stat().st_ino
+
+
+def test_a_copy_that_was_tampered_with_is_made_again(
+    catalogue: Catalogue, folder: Path, out: Path
+) -> None:
+    """Also what a run left behind that was killed before it told the catalogue."""
+    layer(folder / "leaf.usda")
+    layer(folder / "root.usda", "./leaf.usda")
+    ingest(folder, catalogue, rewrite=out)
+    text = (out / "root.usda").read_bytes()
+    (out / "root.usda").unlink()
+    (out / "root.usda").write_text("#usda 1.0\n")
+    (out / "root.usda").chmod(0o444)
+    report = ingest(folder, catalogue, rewrite=out)
+
+    assert text == (out / "root.usda").read_bytes()
+    assert 0 == report.new_versions
+
+
+def test_a_path_is_rewritten_once_its_target_is_there(
+    catalogue: Catalogue, folder: Path, out: Path
+) -> None:
+    """The layer itself did not change; what it names did."""
+    layer(folder / "root.usda", "./leaf.usda")
+    assert 1 == len(ingest(folder, catalogue, rewrite=out).missing)
+    layer(folder / "leaf.usda")
+    report = ingest(folder, catalogue, rewrite=out)
+
+    assert () == report.missing
+    assert [f"{PREFIX}leaf.usda"] == held(out / "root.usda")
+
+
+def test_pinned_references_name_the_versions_of_this_run(
+    catalogue: Catalogue, folder: Path, out: Path
+) -> None:
+    """What changes takes with it everything above it, and nothing beside it."""
+    leaf = layer(folder / "leaf.usda")
+    layer(folder / "middle.usda", "./leaf.usda")
+    layer(folder / "beside.usda")
+    layer(folder / "root.usda", "./middle.usda", "./beside.usda")
+    ingest(folder, catalogue, rewrite=out, pin=True)
+    leaf.write_text(leaf.read_text().replace('"A"', '"B"'))
+    ingest(folder, catalogue, rewrite=out, pin=True)
+
+    assert [f"{PREFIX}leaf.usda?version=2"] == held(out / "middle.usda")
+    assert [f"{PREFIX}beside.usda?version=1", f"{PREFIX}middle.usda?version=2"] == held(
+        out / "root.usda"
+    )
+    assert [("beside.usda", "1"), ("middle.usda", "2")] == [
+        (each.asset_id, each.version) for each in catalogue.dependencies("root.usda", 2)
+    ]
+
+
+def test_pinned_references_in_a_circle_float_and_are_reported(
+    catalogue: Catalogue, folder: Path, out: Path
+) -> None:
+    """Neither file can be written before the other's version is known."""
+    layer(folder / "a.usda", "./b.usda")
+    layer(folder / "b.usda", "./a.usda", "./leaf.usda")
+    layer(folder / "leaf.usda")
+    report = ingest(folder, catalogue, rewrite=out, pin=True)
+    again = ingest(folder, catalogue, rewrite=out, pin=True)
+
+    assert [f"{PREFIX}b.usda"] == held(out / "a.usda")
+    assert [f"{PREFIX}a.usda", f"{PREFIX}leaf.usda?version=1"] == held(out / "b.usda")
+    assert ["a.usda", "b.usda"] == [name for name, _, _ in report.untouched]
+    assert 0 == again.new_versions
+
+
+def test_paths_out_of_the_folder_become_absolute(
+    catalogue: Catalogue, folder: Path, out: Path, tmp_path: Path
+) -> None:
+    """Relative ones would lead elsewhere from the copy."""
+    outside = layer(tmp_path / "outside.usda")
+    layer(folder / "sub/root.usda", "../../outside.usda", "../../gone.usda")
+    report = ingest(folder, catalogue, rewrite=out)
+
+    assert {str(outside), "../../gone.usda"} == set(held(out / "sub/root.usda"))
+    assert (("sub/root.usda", "../../outside.usda"),) == report.outside
+    assert (("sub/root.usda", "../../gone.usda"),) == report.missing
+
+
+def test_package_paths_and_format_arguments_stay_behind_the_reference(
+    catalogue: Catalogue, folder: Path, out: Path
+) -> None:
+    """Only the outer file is an asset."""
+    layer(folder / "leaf.usda")
+    (folder / "package.usdz").write_bytes(b"no package at all")
+    layer(
+        folder / "root.usda", "./leaf.usda:SDF_FORMAT_ARGS:a=b", "./package.usdz[inner/layer.usda]"
+    )
+    ingest(folder, catalogue, rewrite=out, pin=True)
+
+    assert {
+        f"{PREFIX}leaf.usda?version=1:SDF_FORMAT_ARGS:a=b",
+        f"{PREFIX}package.usdz?version=1[inner/layer.usda]",
+    } == set(held(out / "root.usda"))
+
+
+def test_expressions_stay_and_are_reported(catalogue: Catalogue, folder: Path, out: Path) -> None:
+    """In arcs and in values, beside paths that are rewritten."""
+    layer(folder / "leaf.usda")
+    (folder / "root.usda").write_text(
+        """#usda 1.0
+(
+    expressionVariables = {
+        string WHO = "leaf"
+    }
+    subLayers = [@`"./${WHO}.usda"`@, @./leaf.usda@]
+)
+def "A" (
+    references = [@`"./${WHO}.usda"`@</A>, @./leaf.usda@</A>]
+)
+{
+    asset a = @`"./${WHO}.usda"`@
+    asset[] b = [@`"./${WHO}.usda"`@, @@, @./leaf.usda@]
+    asset c.timeSamples = {
+        1: @`"./${WHO}.usda"`@,
+    }
+}
+"""
+    )
+    report = ingest(folder, catalogue, rewrite=out)
+    text = (out / "root.usda").read_text()
+
+    assert 5 == text.count('@`"./${WHO}.usda"`@')
+    assert 3 == text.count(f"@{PREFIX}leaf.usda@")
+    assert f'asset[] b = [@`"./${{WHO}}.usda"`@, @@, @{PREFIX}leaf.usda@]' in text
+    assert 'string WHO = "leaf"' in text
+    assert {"root.usda"} == {name for name, _, _ in report.untouched}
+
+
+def test_types_and_gaps_in_metadata_survive(tmp_path: Path) -> None:
+    """Python can't tell a float from a double; USD's own rewriting drops empty elements."""
+    source = tmp_path / "source.usda"
+    source.write_text(
+        """#usda 1.0
+def "A" (
+    assetInfo = {
+        asset[] payloadAssetDependencies = [@a.usda@, @@]
+    }
+    customData = {
+        asset file = @a.usda@
+        float fine = 0.1
+        asset[] list = [@@, @a.usda@]
+        token word = "x"
+    }
+)
+{
+}
+"""
+    )
+    rewrite(str(source), str(tmp_path / "target.usda"), {"a.usda": "b.usda"})
+    text = (tmp_path / "target.usda").read_text()
+
+    assert source.read_text().replace("@a.usda@", "@b.usda@").split() == text.split()
+
+
+def test_clip_frames_are_named_and_timed_as_usd_does() -> None:
+    """Sub-frames, padding, and an offset at which a clip becomes active."""
+    clip_set = {
+        "templateAssetPath": "./clips/p.###.##.usd",
+        "templateStartTime": 9.5,
+        "templateEndTime": 10.5,
+        "templateStride": 0.5,
+        "templateActiveOffset": 0.25,
+    }
+
+    assert [
+        ("./clips/p.009.50.usd", 9.5, 9.75),
+        ("./clips/p.010.00.usd", 10.0, 10.25),
+        ("./clips/p.010.50.usd", 10.5, 10.75),
+    ] == frames(clip_set)
+    assert frames({**clip_set, "templateAssetPath": "p.#.x.#.usd"}) is None
+    assert frames({**clip_set, "templateStride": None}) is None
+
+
+def test_a_clip_template_with_gaps_is_written_out(
+    catalogue: Catalogue, tmp_path: Path, out: Path
+) -> None:
+    """A reference to a frame that isn't there would be asked for, and warned about, at every open."""
+    folder = Path(shutil.copytree(SAMPLES / "value_clips", tmp_path / "clips"))
+    (folder / "clips/flight.003.usda").unlink()
+    ingest(folder, catalogue, rewrite=out)
+    text = (out / "drone.usda").read_text()
+
+    assert "templateAssetPath" not in text
+    assert "double2[] active = [(1, 0), (2, 1), (4, 2)]" in text
+    assert f"@{PREFIX}clips.flight.004.usda@" in text
+
+
+def test_a_clip_template_whose_times_are_elsewhere_stays_when_pinned(
+    catalogue: Catalogue, tmp_path: Path, out: Path
+) -> None:
+    """A pinned reference can't hold the place of a number; the copy's own tree still does."""
+    folder = Path(shutil.copytree(SAMPLES / "value_clips", tmp_path / "clips"))
+    drone = folder / "drone.usda"
+    drone.write_text(drone.read_text().replace("double templateStride = 1", ""))
+    report = ingest(folder, catalogue, rewrite=out, pin=True)
+
+    assert 'templateAssetPath = "./clips/flight.###.usda"' in (out / "drone.usda").read_text()
+    assert ("drone.usda", "./clips/flight.###.usda") == report.untouched[0][:2]
+
+
+@pytest.mark.parametrize("place", [".", "inner", ".."])
+def test_a_copy_in_or_around_its_source_is_refused(
+    catalogue: Catalogue, folder: Path, place: str
+) -> None:
+    """It would ingest itself."""
+    layer(folder / "leaf.usda")
+    with pytest.raises(ConfigurationError, match="can't lie"):
+        ingest(folder, catalogue, rewrite=folder / place)
+
+    assert ["leaf.usda"] == tree(folder)
+
+
+def test_somebody_elses_file_is_never_replaced(
+    catalogue: Catalogue, folder: Path, out: Path
+) -> None:
+    """A file that can be written to is none of ours."""
+    layer(folder / "leaf.usda")
+    out.mkdir()
+    (out / "leaf.usda").write_text("mine")
+    with pytest.raises(ConfigurationError, match=r"leaf\.usda: no read-only file"):
+        ingest(folder, catalogue, rewrite=out)
+
+    assert "mine" == (out / "leaf.usda").read_text()
+    assert [] == catalogue.assets()
+
+
+def test_a_run_that_dies_leaves_whole_files_and_the_next_one_ends_it(
+    catalogue: Catalogue, folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old or new, never half; and no litter."""
+    layer(folder / "leaf.usda")
+    layer(folder / "root.usda", "./leaf.usda")
+    ingest(folder, catalogue, rewrite=out)
+    old = (out / "root.usda").read_text()
+    layer(folder / "root.usda", "./leaf.usda", "./leaf.usda")
+
+    def half(_: str, target: str, __: object) -> list[str]:
+        Path(target).write_text("#usda 1")
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(copying, "rewrite", half)
+        with pytest.raises(OSError, match="no space"):
+            ingest(folder, catalogue, rewrite=out)
+    assert old == (out / "root.usda").read_text()
+    assert ["leaf.usda", "root.usda"] == tree(out)
+
+    ingest(folder, catalogue, rewrite=out)
+    assert [f"{PREFIX}leaf.usda"] == held(out / "root.usda")
+
+
+def test_what_a_killed_run_left_is_swept_after_a_day(
+    catalogue: Catalogue, folder: Path, out: Path
+) -> None:
+    """Not sooner: its owner may still be running."""
+    import os
+
+    layer(folder / "leaf.usda")
+    old, new = out / ".bifrost-staging-old", out / ".bifrost-staging-new"
+    for each in (old, new):
+        each.mkdir(parents=True)
+        (each / "half.usda").write_text("")
+    os.utime(old, (0, 0))
+    ingest(folder, catalogue, rewrite=out)
+
+    assert not old.exists()
+    assert new.exists()
