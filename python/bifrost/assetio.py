@@ -167,63 +167,82 @@ class AssetioManager:
             return Reply.of(request, Failure(Code.UNSUPPORTED, message))
         try:
             return Reply(request, tuple(self._ask(ask, manager, request)))
-        except errors.NotImplementedException as error:
-            failure = Failure(Code.UNSUPPORTED, f"{self._identifier}: {error}")
-        except errors.InputValidationException as error:  # asking again won't mend what we asked
-            failure = Failure(Code.UNKNOWN, f"manager {self._identifier}: {error}")
-        except (errors.OpenAssetIOException, OSError) as error:
-            message = f"manager {self._identifier}: {error}"
-            failure = Failure(Code.UNAVAILABLE, message, retryable=True)
-        except Exception as error:  # a defect of the manager must not take the others' answers along
-            message = f"manager {self._identifier} raised {type(error).__name__}: {error}"
-            failure = Failure(Code.MISBEHAVED, message)
-        return Reply.of(request, failure)
+        except Exception as error:  # what a manager raises is an answer too, and no stage's end
+            return Reply.of(request, self._failure(error))
 
     def _ask(self, ask: _Question, manager: hostApi.Manager, request: Request) -> list[Any]:
         refs = [_reference(manager, text) for text in request.references]
         valid = [ref for ref in refs if ref is not None]
         answers: Iterator[Any] = iter(())
         if valid:
-            self.round_trips += 1
             answers = iter(ask(manager, valid, _context(manager, request.context)))
         foreign = Failure(Code.FOREIGN_REFERENCE, f"it is no reference of {self._identifier}")
         return [foreign if ref is None else next(answers) for ref in refs]
 
     def _resolve(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
-        collected = _Collected(len(refs))
-        manager.resolve(
-            refs, set(_RESOLVED_TRAITS), ResolveAccess.kRead, context, collected.ok, collected.failed
+        answers = self._collected(
+            len(refs),
+            TraitsData,
+            lambda ok, failed: manager.resolve(
+                refs, set(_RESOLVED_TRAITS), ResolveAccess.kRead, context, ok, failed
+            ),
         )
         to_path = FileUrlPathConverter()
         return [
             answer
             if isinstance(answer, Failure)
             else _resolution(str(ref), answer, self._identifier, to_path)
-            for ref, answer in zip(refs, collected.finish(TraitsData), strict=True)
+            for ref, answer in zip(refs, answers, strict=True)
         ]
 
     def _exists(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
-        collected = _Collected(len(refs))
-        manager.entityExists(refs, context, collected.ok, collected.failed)
-        return collected.finish(bool)
+        return self._collected(
+            len(refs), bool, lambda ok, failed: manager.entityExists(refs, context, ok, failed)
+        )
 
     def _traits(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
-        collected = _Collected(len(refs))
-        manager.entityTraits(
-            refs, EntityTraitsAccess.kRead, context, collected.ok, collected.failed
+        access = EntityTraitsAccess.kRead
+        answers = self._collected(
+            len(refs), set, lambda ok, failed: manager.entityTraits(refs, access, context, ok, failed)
         )
-        answers = collected.finish(set)
         return [a if isinstance(a, Failure) else frozenset(a) for a in answers]
 
     def _info(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
         found = self._traits(manager, refs, context)
         wanted = set().union(*(traits for traits in found if isinstance(traits, frozenset)))
-        collected = _Collected(len(refs))
+        answers = self._collected(
+            len(refs),
+            TraitsData,
+            lambda ok, failed: manager.resolve(
+                refs, wanted, ResolveAccess.kRead, context, ok, failed
+            ),
+        )
+        return [a if isinstance(a, Failure) else _properties(a) for a in answers]
+
+    def _collected(
+        self, count: int, expected: type, call: Callable[[Callable[..., None], Callable[..., None]], None]
+    ) -> list[Any]:
+        """Call the manager, once; an exception is the failure of what it left unanswered."""
+        collected = _Collected(count)
+        unanswered = _NO_ANSWER
         self.round_trips += 1
-        manager.resolve(refs, wanted, ResolveAccess.kRead, context, collected.ok, collected.failed)
-        return [
-            a if isinstance(a, Failure) else _properties(a) for a in collected.finish(TraitsData)
-        ]
+        try:
+            call(collected.ok, collected.failed)
+        except Exception as error:  # answered elements keep their answers
+            unanswered = self._failure(error)
+        return collected.finish(expected, unanswered)
+
+    def _failure(self, error: Exception) -> Failure:
+        """Return what an exception of the manager means for each element it was asked about."""
+        message = f"manager {self._identifier}: {error}"
+        if isinstance(error, errors.NotImplementedException):
+            return Failure(Code.UNSUPPORTED, message)
+        if isinstance(error, errors.InputValidationException):  # asking again won't mend what we asked
+            return Failure(Code.UNKNOWN, message)
+        if isinstance(error, (errors.OpenAssetIOException, OSError)):
+            return Failure(Code.UNAVAILABLE, message, retryable=True)
+        raised = f"manager {self._identifier} raised {type(error).__name__}: {error}"
+        return Failure(Code.MISBEHAVED, raised)
 
 
 class _Collected:
@@ -245,11 +264,11 @@ class _Collected:
         """Take one element's error."""
         self._take(index, Failure(CODES.get(error.code, Code.UNKNOWN), error.message))
 
-    def finish(self, expected: type) -> list[Any]:
-        """Return the outcomes; an element without an answer of the *expected* type is a failure."""
+    def finish(self, expected: type, unanswered: Failure) -> list[Any]:
+        """Return the outcomes; an answer that is not of the *expected* type is a failure."""
         self._open = False
         return [
-            outcome if isinstance(outcome, (expected, Failure)) else _misbehaviour(outcome)
+            outcome if isinstance(outcome, (expected, Failure)) else _misfit(outcome, unanswered)
             for outcome in self._outcomes
         ]
 
@@ -258,9 +277,9 @@ class _Collected:
             self._outcomes[index] = outcome
 
 
-def _misbehaviour(outcome: Any) -> Failure:
+def _misfit(outcome: Any, unanswered: Failure) -> Failure:
     if outcome is None:
-        return _NO_ANSWER
+        return unanswered
     return Failure(Code.MISBEHAVED, f"the manager answered with a {type(outcome).__name__}")
 
 

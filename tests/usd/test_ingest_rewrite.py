@@ -253,10 +253,11 @@ def test_expressions_stay_and_are_reported(catalogue: Catalogue, folder: Path, o
     expressionVariables = {
         string WHO = "leaf"
     }
-    subLayers = [@`"./${WHO}.usda"`@, @./leaf.usda@]
+    subLayers = [@`"./${WHO}.usda"`@ (offset = 1; scale = 2), @./leaf.usda@ (offset = 3)]
 )
 def "A" (
-    references = [@`"./${WHO}.usda"`@</A>, @./leaf.usda@</A>]
+    delete payload = @`"./${WHO}.usda"`@
+    prepend references = [@`"./${WHO}.usda"`@</A> (offset = 2), @./leaf.usda@</A>, </B>]
 )
 {
     asset a = @`"./${WHO}.usda"`@
@@ -270,11 +271,118 @@ def "A" (
     report = ingest(folder, catalogue, rewrite=out)
     text = (out / "root.usda").read_text()
 
-    assert 5 == text.count('@`"./${WHO}.usda"`@')
+    assert 6 == text.count('@`"./${WHO}.usda"`@')
+    assert '@`"./${WHO}.usda"`@</A> (offset = 2)' in text
+    assert '@`"./${WHO}.usda"`@ (offset = 1; scale = 2)' in text
+    assert f"@{PREFIX}leaf.usda@ (offset = 3)" in text
     assert 3 == text.count(f"@{PREFIX}leaf.usda@")
     assert f'asset[] b = [@`"./${{WHO}}.usda"`@, @@, @{PREFIX}leaf.usda@]' in text
     assert 'string WHO = "leaf"' in text
     assert {"root.usda"} == {name for name, _, _ in report.untouched}
+
+
+RICH = """#usda 1.0
+(
+    customLayerData = {
+        asset file = @./a.usda@
+        float fine = 0.1
+    }
+    relocates = {
+        </A/B>: </A/C>
+    }
+    subLayers = [
+        @./a.usda@ (offset = 3; scale = 2),
+        @./b.usda@,
+        @./c.usda@ (scale = 0.5)
+    ]
+)
+
+def "A" (
+    assetInfo = {
+        asset identifier = @./a.usda@
+        asset[] payloadAssetDependencies = [@@, @./b.usda@]
+    }
+    clips = {
+        dictionary default = {
+            double2[] active = [(0, 0)]
+            asset[] assetPaths = [@./a.usda@]
+            bool interpolateMissingClipValues = 1
+            asset manifestAssetPath = @./b.usda@
+            string primPath = "/A"
+            double2[] times = [(0, 0)]
+        }
+    }
+    clipSets = ["default"]
+    customData = {
+        dictionary deeper = {
+            asset file = @./a.usda@
+            half h = 0.5
+            token[] words = ["x", "y"]
+        }
+        int64 large = 5000000000
+    }
+    add payload = @./b.usda@</B> (offset = 5; scale = 3)
+    references = [
+        @./a.usda@</A> (
+            customData = {
+                float weight = 0.1
+            }
+            offset = 2
+        ),
+        </B>,
+        @./b.usda@ (scale = 4)
+    ]
+    variants = {
+        string v = "one"
+    }
+    prepend variantSets = "v"
+)
+{
+    uniform asset[] all = [@./a.usda@, @@, @./a.usda@]
+    asset empty = @@
+    asset moving.timeSamples = {
+        1: @./a.usda@,
+        2: None,
+        3: @./b.usda@,
+    }
+    asset plain = @./a.usda@ (
+        allowedTokens = ["x"]
+        customData = {
+            asset file = @./b.usda@
+        }
+        displayName = "Plain"
+    )
+    asset[] some.timeSamples = {
+        1: [@./a.usda@, @@],
+    }
+    variantSet "v" = {
+        "one" (
+            delete references = @./c.usda@
+            reorder references = [@./b.usda@, @./a.usda@]
+        ) {
+            over "Child" (
+                append payload = [@./a.usda@, @./b.usda@</X>]
+            )
+            {
+            }
+        }
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("extension", ["usda", "usdc"])
+def test_nothing_but_the_paths_differs(tmp_path: Path, extension: str) -> None:
+    """Offsets, types, order, list operations, gaps: the copy is the source with other paths."""
+    source, target = tmp_path / f"source.{extension}", tmp_path / f"target.{extension}"
+    text, expected = (Sdf.Layer.CreateAnonymous(".usda") for _ in range(2))
+    text.ImportFromString(RICH)
+    text.Export(str(source))
+    expected.ImportFromString(RICH.replace("@./", "@new/"))
+    rewrite(str(source), str(target), {f"./{each}.usda": f"new/{each}.usda" for each in "abc"})
+
+    written = Sdf.Layer.OpenAsAnonymous(str(target))
+    assert expected.ExportToString() == written.ExportToString()
 
 
 def test_types_and_gaps_in_metadata_survive(tmp_path: Path) -> None:
@@ -383,7 +491,7 @@ def test_a_run_that_dies_leaves_whole_files_and_the_next_one_ends_it(
     layer(folder / "root.usda", "./leaf.usda")
     ingest(folder, catalogue, rewrite=out)
     old = (out / "root.usda").read_text()
-    layer(folder / "root.usda", "./leaf.usda", "./leaf.usda")
+    (folder / "root.usda").write_text(f"{(folder / 'root.usda').read_text()}\n# changed\n")
 
     def half(_: str, target: str, __: object) -> list[str]:
         Path(target).write_text("#usda 1")
