@@ -41,12 +41,13 @@ demo: $(STAMPS)/project  ## Build everything and open a shot through entity refe
 
 test: $(STAMPS)/project $(STAMPS)/test  ## Build everything and run the tests
 	@echo '== make test: running the tests'
-	@$(VENV)/bin/python -m pytest $(PYTEST_FLAGS) </dev/null
+	@$(VENV)/bin/python -m pytest $(PYTEST_FLAGS) </dev/null \
+	  || { echo 'make test: FAILED, see above'; exit 1; }
 	@echo 'make test: every test passed'
 
 check: $(STAMPS)/project $(STAMPS)/test $(STAMPS)/dev  ## Formats, lint, types, layers, tests; stops at the first failure
 	@echo '== make check: 1/6 ruff format'
-	@$(VENV)/bin/ruff format --check --quiet . || { echo '`make fmt` formats them'; exit 1; }
+	@$(VENV)/bin/ruff format --check . || { echo '`make fmt` formats them'; exit 1; }
 	@echo '== make check: 2/6 clang-format'
 	@$(VENV)/bin/clang-format --dry-run --Werror $(CXX_FILES) || { echo '`make fmt` formats them'; exit 1; }
 	@echo '== make check: 3/6 ruff'

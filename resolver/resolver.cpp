@@ -110,8 +110,12 @@ void ask(ContextAnswers& answers, const std::string& identifier) {
   TF_DEBUG(BIFROST_RESOLVE)
       .Msg("BIFROST_RESOLVE: miss %s in (%s) %s\n", identifier.c_str(), answers.policy().c_str(),
            answers.root().c_str());
-  const std::string known = std::to_string(answers.table().size());
-  fill(answers, "resolve", {answers.policy(), answers.root(), identifier, known});
+  // With no context bound there is no opening that more could be known of, and nobody's policy but the
+  // environment's.
+  const bool isBound = &answers != &ContextAnswers::unbound();
+  const std::string policy = isBound ? answers.policy() : environmentPolicy();
+  const std::string known = isBound ? std::to_string(answers.table().size()) : "unbound";
+  fill(answers, "resolve", {policy, answers.root(), identifier, known});
   if (answers.table().find(identifier) == nullptr) {
     Resolution nothing;
     nothing.identifier = identifier;

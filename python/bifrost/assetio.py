@@ -10,7 +10,9 @@ Importing this module imports openassetio; nothing does until a cache has missed
 from __future__ import annotations
 
 import os
+import stat
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -55,6 +57,10 @@ _RESOLVED_TRAITS: Final = frozenset({LocatableContent.kId, Version.kId, DisplayN
 
 
 _Question = Callable[[hostApi.Manager, list[Any], Any], list[Any]]
+_Call = Callable[[list[Any], Callable[..., None], Callable[..., None]], None]
+# Enough to find a handful of elements among thousands that make a manager raise, and soon given up
+# with one that always does.
+_MOST_PARTS: Final = 64
 
 
 class HostIdentity(hostApi.HostInterface):  # type: ignore[misc]  # openassetio is untyped
@@ -181,10 +187,10 @@ class AssetioManager:
 
     def _resolve(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
         answers = self._collected(
-            len(refs),
+            refs,
             TraitsData,
-            lambda ok, failed: manager.resolve(
-                refs, set(_RESOLVED_TRAITS), ResolveAccess.kRead, context, ok, failed
+            lambda part, ok, failed: manager.resolve(
+                part, set(_RESOLVED_TRAITS), ResolveAccess.kRead, context, ok, failed
             ),
         )
         to_path = FileUrlPathConverter()
@@ -197,13 +203,15 @@ class AssetioManager:
 
     def _exists(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
         return self._collected(
-            len(refs), bool, lambda ok, failed: manager.entityExists(refs, context, ok, failed)
+            refs, bool, lambda part, ok, failed: manager.entityExists(part, context, ok, failed)
         )
 
     def _traits(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
         access = EntityTraitsAccess.kRead
         answers = self._collected(
-            len(refs), set, lambda ok, failed: manager.entityTraits(refs, access, context, ok, failed)
+            refs,
+            set,
+            lambda part, ok, failed: manager.entityTraits(part, access, context, ok, failed),
         )
         return [a if isinstance(a, Failure) else frozenset(a) for a in answers]
 
@@ -211,26 +219,44 @@ class AssetioManager:
         found = self._traits(manager, refs, context)
         wanted = set().union(*(traits for traits in found if isinstance(traits, frozenset)))
         answers = self._collected(
-            len(refs),
+            refs,
             TraitsData,
-            lambda ok, failed: manager.resolve(
-                refs, wanted, ResolveAccess.kRead, context, ok, failed
+            lambda part, ok, failed: manager.resolve(
+                part, wanted, ResolveAccess.kRead, context, ok, failed
             ),
         )
-        return [a if isinstance(a, Failure) else _properties(a) for a in answers]
+        return [
+            first if isinstance(first, Failure) else a if isinstance(a, Failure) else _properties(a)
+            for first, a in zip(found, answers, strict=True)
+        ]
 
-    def _collected(
-        self, count: int, expected: type, call: Callable[[Callable[..., None], Callable[..., None]], None]
-    ) -> list[Any]:
-        """Call the manager, once; an exception is the failure of what it left unanswered."""
-        collected = _Collected(count)
-        unanswered = _NO_ANSWER
-        self.round_trips += 1
-        try:
-            call(collected.ok, collected.failed)
-        except Exception as error:  # answered elements keep their answers
-            unanswered = self._failure(error)
-        return collected.finish(expected, unanswered)
+    def _collected(self, refs: list[Any], expected: type, call: _Call) -> list[Any]:
+        """
+        Return the manager's answers for *refs*, in one call.
+
+        An exception is the failure of what it left unanswered. A defect that one element sets off is
+        looked for by halves, so that it doesn't take the others along.
+        """
+        answers: list[Any] = [_NO_ANSWER] * len(refs)
+        parts = deque([list(range(len(refs)))])
+        for _ in range(_MOST_PARTS):
+            if not parts:
+                break
+            part = parts.popleft()
+            collected = _Collected(len(part))
+            unanswered = _NO_ANSWER
+            self.round_trips += 1
+            try:
+                call([refs[index] for index in part], collected.ok, collected.failed)
+            except Exception as error:  # answered elements keep their answers
+                unanswered = self._failure(error)
+            for index, answer in zip(part, collected.finish(expected, unanswered), strict=True):
+                answers[index] = answer
+            left = [index for index in part if answers[index] is unanswered]
+            if unanswered.code is Code.MISBEHAVED and unanswered is not _NO_ANSWER and len(part) > 1:
+                middle = (len(left) + 1) // 2
+                parts.extend(half for half in (left[:middle], left[middle:]) if half)
+        return answers
 
     def _failure(self, error: Exception) -> Failure:
         """Return what an exception of the manager means for each element it was asked about."""
@@ -285,9 +311,10 @@ def _misfit(outcome: Any, unanswered: Failure) -> Failure:
 
 def _reference(manager: hostApi.Manager, text: str) -> Any:
     try:
-        return manager.createEntityReferenceIfValid(text)
+        text.encode()
     except UnicodeEncodeError:  # bytes that are no UTF-8; OpenAssetIO's strings are
         return None
+    return manager.createEntityReferenceIfValid(text)
 
 
 def _context(manager: hostApi.Manager, snapshot: ContextSnapshot) -> Any:
@@ -327,9 +354,15 @@ def _resolution(
     if path is None:
         return Failure(Code.NOT_A_FILE, f"its location is no file that USD could open: {url}")
     templated = bool(data.getTraitProperty(LocatableContent.kId, "isTemplated")) or "<UDIM>" in path
-    modified = 0.0 if templated else _modified(path)
-    if modified is None:
-        return Failure(Code.FILE_MISSING, f"its file is not there: {path}")
+    modified = 0.0
+    if not templated:
+        try:
+            info = os.stat(path)  # noqa: PTH116  thousands of them: Path costs as much as stat
+        except (OSError, ValueError):
+            return Failure(Code.FILE_MISSING, f"its file is not there: {path}")
+        if stat.S_ISDIR(info.st_mode):
+            return Failure(Code.NOT_A_FILE, f"its location is a folder: {path}")
+        modified = info.st_mtime
     stable = _text(data.getTraitProperty(Version.kId, "stableTag"))
     specified = _text(data.getTraitProperty(Version.kId, "specifiedTag"))
     return Resolution(
@@ -351,16 +384,9 @@ def _path(url: str, to_path: FileUrlPathConverter) -> str | None:
         return url[len("file://") :]  # the converter costs more than all the rest
     try:
         path: str = to_path.pathFromUrl(url)
-    except errors.OpenAssetIOException:
+    except (errors.OpenAssetIOException, UnicodeError):
         return None
     return path
-
-
-def _modified(path: str) -> float | None:
-    try:
-        return os.stat(path).st_mtime  # noqa: PTH116  thousands of them: Path costs as much as stat
-    except (OSError, ValueError):
-        return None
 
 
 def _text(value: Any) -> str:

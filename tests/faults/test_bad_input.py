@@ -176,20 +176,23 @@ def test_an_odd_but_answered_element_resolves(faulty, run_python, fault: str) ->
 
 
 @pytest.mark.parametrize(
-    ("fault", "error"),
-    [("raise", "ManagerMisbehavedException"), ("raise_oserror", "NetworkErrorException")],
+    ("fault", "good", "error"),
+    [
+        ("raise", "good", "ManagerMisbehavedException"),
+        ("raise_oserror", "None", "NetworkErrorException"),
+    ],
 )
-def test_a_manager_that_raises_fails_what_was_asked_and_nothing_else(
-    faulty, run_python, fault: str, error: str
+def test_a_manager_that_raises_fails_no_more_than_it_must(
+    faulty, run_python, fault: str, good: str, error: str
 ) -> None:
     """
-    An exception is each element's failure; the stage opens, with one warning for each reference.
+    A defect fails the element that sets it off, an outage everything; the stage opens either way.
     """
     environment, root = faulty(fault)
 
     printed, warnings = opened(run_python, root, "faulty:///bad.usda", env=environment)
 
-    assert ["None", "False", "True", error] == printed
+    assert [good, "False", "True", error] == printed
     assert 1 == len(warnings)
 
 

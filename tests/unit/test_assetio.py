@@ -9,7 +9,6 @@ import pytest
 from openassetio import hostApi, log, managerApi
 from openassetio.errors import BatchElementError, ConfigurationException, NotImplementedException
 from openassetio.managerApi import ManagerInterface
-from openassetio.trait import TraitsData
 
 from bifrost import assetio, errors
 from bifrost.context import Context
@@ -36,6 +35,13 @@ def files(tmp_path):
         (folder / name).write_text("#usda 1.0\n")
         os.utime(folder / name, (5, 5))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_owed():
+    """Late callbacks of one test are not another's."""
+    yield
+    managers.deliver_late()
 
 
 @pytest.fixture
@@ -90,7 +96,7 @@ def test_an_element_s_error_keeps_its_message(theirs, ours):
     collected = assetio._Collected(1)
     collected.failed(0, BatchElementError(theirs, "because"))
 
-    assert [Failure(ours, "because")] == collected.finish(TraitsData)
+    assert [Failure(ours, "because")] == collected._outcomes
 
 
 # A manager that behaves
@@ -168,7 +174,9 @@ def test_templates_are_not_looked_for(make, files):
     assert (str(files / "tex.<UDIM>.png"), True) == (outcome.path, outcome.templated)
 
 
-@pytest.mark.parametrize("name", ["sp ace.usda", "per%cent.usda", "ünïcode.usda", "a#b.usda", "q?.usda"])
+@pytest.mark.parametrize(
+    "name", ["sp ace.usda", "per%cent.usda", "ünïcode.usda", "a#b.usda", "q?.usda"]
+)
 def test_any_file_name_can_be_a_location(make, files, name):
     """
     What URLs escape is unescaped.
@@ -213,7 +221,9 @@ def test_the_first_answer_counts(make, files, fault):
     outcomes = ask(make(fault, "a.usda"), A, B, GONE)
 
     assert [None, None, Code.NOT_FOUND] == codes(outcomes)
-    assert [str(files / name) for name in ("a.usda", "b.usda")] == [each.path for each in outcomes[:2]]
+    assert [str(files / name) for name in ("a.usda", "b.usda")] == [
+        each.path for each in outcomes[:2]
+    ]
 
 
 @pytest.mark.parametrize("fault", NO_ANSWERS)
@@ -325,7 +335,6 @@ def test_no_fault_is_an_exception(make, fault, operation):
 
     assert 3 == len(outcomes)
     assert all(isinstance(each, (expected, Failure)) for each in outcomes)
-    managers.deliver_late()
 
 
 def test_a_hang_is_bounded_by_the_deadline(make):
@@ -339,7 +348,10 @@ def test_a_hang_is_bounded_by_the_deadline(make):
         managers.release()
 
 
-@pytest.mark.parametrize("text", ["\udcff", "\ud800", "\0", "x" * 1_000_000, managers.PREFIX + "\udcff"])
+@pytest.mark.parametrize(
+    "text",
+    [*map(chr, (0xDCFF, 0xD800)), "\0", "x" * 100_000, f"{managers.PREFIX}\udcff"],
+)
 @pytest.mark.parametrize("operation", KINDS)
 def test_no_text_takes_the_others_along(make, operation, text):
     """
@@ -411,9 +423,9 @@ class Listening(FaultyManager):
         super().__init__()
         self.locales = []
 
-    def resolve(self, refs, traitSet, access, context, hostSession, ok, failed):  # noqa: N803
+    def resolve(self, refs, traitSet, access, context, *rest):  # noqa: N803
         self.locales.append(context.locale)
-        super().resolve(refs, traitSet, access, context, hostSession, ok, failed)
+        super().resolve(refs, traitSet, access, context, *rest)
 
 
 def properties(locale):
@@ -435,7 +447,9 @@ def test_who_asks_and_under_what_policy_reaches_the_manager(make):
     )  # fmt: skip
     ask(make(interface=listening), A, context=context)
 
-    assert {"ada", "3", "2026-01-01", "p", "en", "t"} == set(properties(listening.locales[0]).values())
+    assert {"ada", "3", "2026-01-01", "p", "en", "t"} == set(
+        properties(listening.locales[0]).values()
+    )
 
 
 def test_a_context_that_says_nothing_has_an_empty_locale(make):
@@ -473,11 +487,13 @@ def test_a_plugin_and_its_config_make_a_manager(files, tmp_path, monkeypatch):
         "[manager",
         "[manager]\nidentifier = 'no.such.manager'",
         "[manager]\nidentifier = 5",
-        f"[manager]\nidentifier = '{managers.IDENTIFIER}'\n[manager.settings]\nfault = 'unheard of'",
+        f"[manager]\nidentifier = '{managers.IDENTIFIER}'\n[manager.settings]\nfault = 'new'",
         f"[manager]\nidentifier = '{managers.IDENTIFIER}'\n[manager.settings]\nfault = [1]",
     ],
 )
-def test_a_config_that_makes_no_manager_is_a_configuration_error(files, tmp_path, monkeypatch, text):
+def test_a_config_that_makes_no_manager_is_a_configuration_error(
+    files, tmp_path, monkeypatch, text
+):
     """
     Absent, broken, of an unknown manager, with settings that it refuses: the file is named.
     """
@@ -487,7 +503,7 @@ def test_a_config_that_makes_no_manager_is_a_configuration_error(files, tmp_path
     if text is not None:
         config.write_text(text)
 
-    with pytest.raises(ConfigurationError, match="config.toml"):
+    with pytest.raises(ConfigurationError, match=r"config\.toml"):
         assetio.manager_from_config(str(config))
 
 

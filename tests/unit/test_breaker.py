@@ -281,7 +281,9 @@ def test_an_outage_is_when_nothing_came_back(outcomes, outage):
     """
     names = tuple("abc"[: len(outcomes)])
 
-    assert outage is is_outage(Reply(Request(Operation.RESOLVE, names, Context().snapshot()), outcomes))
+    assert outage is is_outage(
+        Reply(Request(Operation.RESOLVE, names, Context().snapshot()), outcomes)
+    )
 
 
 def test_many_threads_leave_it_closed_or_open_but_never_stuck(breaker, manager, clock, pool):

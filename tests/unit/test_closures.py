@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Closures: what followed a root is recorded in one write, and what changed since is asked again."""
+"""What followed a root is recorded in one write, and what changed since is asked again."""
 
 import os
 from itertools import count
@@ -96,7 +96,11 @@ def test_what_was_recorded_is_found(closures, later):
     """
     The answers, when the first expires, and the tier they came from.
     """
-    answers = [answer("a"), answer("b", expires=NOW + 9.0), answer("c", expires=FOREVER, immutable=True)]
+    answers = [
+        answer("a"),
+        answer("b", expires=NOW + 9.0),
+        answer("c", expires=FOREVER, immutable=True),
+    ]
 
     closure = recorded(closures, later, *answers)
 
@@ -104,7 +108,9 @@ def test_what_was_recorded_is_found(closures, later):
     assert (NOW + 9.0, "memory", (0, 0.0)) == (closure.expires, closure.tier, closure.root_state)
 
 
-@pytest.mark.parametrize(("scope", "root"), [(OTHER, ROOT), (SCOPE, "/show/other.usda"), (SCOPE, "")])
+@pytest.mark.parametrize(
+    ("scope", "root"), [(OTHER, ROOT), (SCOPE, "/show/other.usda"), (SCOPE, "")]
+)
 def test_nobody_elses_closure_is_found(closures, later, scope, root):
     """
     The key is the policy and the root.
@@ -313,7 +319,9 @@ def test_a_changed_root_layer_is_seen(closures, later, tmp_path):
     assert root_state(str(root)) != closure.root_state
 
 
-@pytest.mark.parametrize("root", ["", "/no/such/file", "bifrost:///assets/a", "a\0b", "\udcff", "x" * 9999])
+@pytest.mark.parametrize(
+    "root", ["", "/no/such/file", "bifrost:///assets/a", "a\0b", "\udcff", "x" * 9999]
+)
 def test_what_is_no_file_has_no_state(root):
     """
     Roots are references, too; and nothing raises.

@@ -149,7 +149,7 @@ def test_duplicates_in_a_request_are_asked_once(coalesce, manager):
 )
 def test_other_questions_are_not_the_same(coalesce, manager, pool, other):
     """
-    Another operation, another principal; and a fresh one may not be served by what was asked before.
+    Another operation, another principal; and a fresh one is not served by what was asked before.
     """
     first = under_way(coalesce, manager, pool, request("a"))
     second = under_way(coalesce, manager, pool, other)
@@ -252,7 +252,7 @@ def test_sixteen_threads_with_overlapping_batches_are_all_answered(coalesce, man
     """
     manager.gate.set()
     names = [f"r{number}" for number in range(40)]
-    batches = [tuple(names[start : start + 12]) for start in range(0, 28)] * 20
+    batches = [tuple(names[start : start + 12]) for start in range(28)] * 20
 
     replies = list(pool.map(lambda batch: coalesce.handle(request(*batch)), batches))
 

@@ -40,7 +40,7 @@ def test_usd_reads_a_reference_as_one_asset_path(asset_id, version):
     """
     reference = reference_for(asset_id, version)
 
-    assert not set("@[]\"\\ \n") & set(reference)
+    assert not set('@[]"\\ \n') & set(reference)
     assert "/" not in reference.removeprefix(PREFIX)
 
 
@@ -159,7 +159,8 @@ def test_templates_stay_readable_for_usd():
 
 
 @pytest.mark.parametrize(
-    ("version", "pinned"), [("3", True), ("0", True), ("latest", False), ("approved", False), (None, False)]
+    ("version", "pinned"),
+    [("3", True), ("0", True), ("latest", False), ("approved", False), (None, False)],
 )
 def test_only_a_number_is_for_ever(version, pinned):
     """
@@ -169,7 +170,8 @@ def test_only_a_number_is_for_ever(version, pinned):
 
 
 @pytest.mark.parametrize(
-    ("text", "ours"), [(PREFIX, True), (f"{PREFIX}a/b", True), ("bifrost:", False), ("bal:///a", False)]
+    ("text", "ours"),
+    [(PREFIX, True), (f"{PREFIX}a/b", True), ("bifrost:", False), ("bal:///a", False)],
 )
 def test_ours_is_told_by_the_prefix(text, ours):
     """

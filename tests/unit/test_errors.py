@@ -13,7 +13,9 @@ from bifrost.errors import AssetException, BifrostError, Code, exception_for
 
 REFERENCE = "bifrost:///assets/hero"
 TREE = [
-    each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, BifrostError)
+    each
+    for _, each in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(each, BifrostError)
 ]
 
 

@@ -58,7 +58,8 @@ def files(tmp_path):
 def session(files, tmp_path):
     config = tmp_path / "bal.toml"
     config.write_text(
-        f'[manager]\nidentifier = "{IDENTIFIER}"\n[manager.settings]\nsimulated_query_latency_ms = 0\n'
+        f'[manager]\nidentifier = "{IDENTIFIER}"\n'
+        "[manager.settings]\nsimulated_query_latency_ms = 0\n"
         f"library_json = {json.dumps(json.dumps(library(files)))}\n"
     )
     environ = {
@@ -109,8 +110,8 @@ def test_a_reference_resolves_to_a_path(host, files, reference, name):
         ("bifrost:///assets/hero", errors.InvalidReferenceException),
         ("/mnt/hero.usda", errors.InvalidReferenceException),
         ("", errors.InvalidReferenceException),
-        ("bal:///\udcff", errors.InvalidReferenceException),
-        ("bal:///\ud800", errors.InvalidReferenceException),
+        (f"bal:///{chr(0xDCFF)}", errors.InvalidReferenceException),
+        (f"bal:///{chr(0xD800)}", errors.InvalidReferenceException),
         ("bal:///web", errors.LocationException),
         ("bal:///nowhere", errors.LocationException),
         ("bal:///lost", errors.LocationException),
@@ -138,8 +139,14 @@ def test_a_batch_answers_for_each(session):
     outcomes = session.resolve([f"bal:///{name}" for name in names]).outcomes
 
     assert [
-        "3", Code.NOT_FOUND, Code.NOT_A_FILE, "2", Code.ACCESS, Code.NO_LOCATION, Code.FILE_MISSING,
-    ] == [each.code if isinstance(each, Failure) else each.version for each in outcomes]  # fmt: skip
+        "3",
+        Code.NOT_FOUND,
+        Code.NOT_A_FILE,
+        "2",
+        Code.ACCESS,
+        Code.NO_LOCATION,
+        Code.FILE_MISSING,
+    ] == [each.code if isinstance(each, Failure) else each.version for each in outcomes]
     assert 1 == round_trips(session)
 
 
@@ -186,13 +193,15 @@ def test_what_the_manager_knows(host, files):
     assert {"specifiedTag": "latest", "stableTag": "3"} == info["traits"][VERSION]
 
 
-def test_information_costs_no_more_round_trips_than_it_says(host, session):
+def test_information_costs_two_round_trips_where_the_location_is_known(host, session):
     """
-    Two, says the docstring of `get_entity_info`.
+    Which traits, and their properties; the location comes from the cache, or is a third.
     """
     host.get_entity_info("bal:///hero")
+    cold = round_trips(session)
+    host.get_entity_info("bal:///hero")
 
-    assert 2 == round_trips(session)
+    assert (3, 2) == (cold, round_trips(session) - cold)
 
 
 def test_the_second_time_costs_nothing(host, session):
@@ -256,13 +265,16 @@ def test_no_manager_is_a_configuration_error(tmp_path):
     """
     At once when asked to start, and as each reference's failure otherwise.
     """
-    environ = {"BIFROST_HOME": str(tmp_path), "BIFROST_MANAGER__CONFIG": str(tmp_path / "none.toml")}
+    environ = {
+        "BIFROST_HOME": str(tmp_path),
+        "BIFROST_MANAGER__CONFIG": str(tmp_path / "none.toml"),
+    }
     session = Session(load(environ))
     host = BifrostHostInterface(session)
     try:
-        with pytest.raises(errors.ConfigurationError, match="none.toml"):
+        with pytest.raises(errors.ConfigurationError, match=r"none\.toml"):
             host.initialize()
-        with pytest.raises(errors.AssetException, match="none.toml"):
+        with pytest.raises(errors.AssetException, match=r"none\.toml"):
             host.resolve_asset_path("bal:///hero")
     finally:
         session.close()
@@ -295,7 +307,12 @@ def test_every_failure_is_raised_as_its_exception(code):
     """
     host = BifrostHostInterface(Answering(Failure(code, "because")))
 
-    for call in (host.resolve_asset_path, host.get_version, host.get_entity_info, host.entity_exists):
+    for call in (
+        host.resolve_asset_path,
+        host.get_version,
+        host.get_entity_info,
+        host.entity_exists,
+    ):
         with pytest.raises(errors.AssetException, match="because") as caught:
             call("bal:///hero")
         assert (code, "bal:///hero") == (caught.value.code, caught.value.asset_uri)

@@ -24,7 +24,11 @@ def test_the_exceptions_are_those_of_the_tree():
     """
     `except bifrost.AssetNotFoundException` catches what the package raises.
     """
-    tree = dict(inspect.getmembers(errors, lambda each: inspect.isclass(each) and issubclass(each, Exception)))
+    tree = dict(
+        inspect.getmembers(
+            errors, lambda each: inspect.isclass(each) and issubclass(each, Exception)
+        )
+    )
 
     assert tree == {name: getattr(bifrost, name) for name in tree}
 

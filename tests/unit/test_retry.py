@@ -24,14 +24,14 @@ class World:
         self.asked = []
         self.slept = []
         self.now = 100.0
-        self.retry = Retry(
-            self, attempts, base_s, max_s, sleep=self.sleep, clock=lambda: self.now
-        )
+        self.retry = Retry(self, attempts, base_s, max_s, sleep=self.sleep, clock=lambda: self.now)
 
     def handle(self, request):
         self.asked.append(request.references)
         answer = self.answers.pop(0) if self.answers else {}
-        return Reply.by_reference(request, lambda reference: answer.get(reference, reference.upper()))
+        return Reply.by_reference(
+            request, lambda reference: answer.get(reference, reference.upper())
+        )
 
     def sleep(self, seconds):
         self.slept.append(seconds)
@@ -101,14 +101,16 @@ def test_without_attempts_left_nothing_is_asked_again(attempts):
 @given(st.integers(2, 12))
 def test_waits_grow_with_jitter_up_to_the_longest(attempts):
     """
-    Between 0 and base × 2^n, never above the longest.
+    Between 0 and base * 2^n, never above the longest.
     """
     world = World(*[{"a": DOWN}] * attempts, attempts=attempts)
     world.ask("a")
 
     limits = [min(MAX_S, BASE_S * 2**number) for number in range(attempts - 1)]
     assert len(limits) == len(world.slept)
-    assert [] == [wait for wait, most in zip(world.slept, limits, strict=True) if not 0 <= wait <= most]
+    assert [] == [
+        wait for wait, most in zip(world.slept, limits, strict=True) if not 0 <= wait <= most
+    ]
 
 
 def test_waits_are_not_in_step():
@@ -207,5 +209,7 @@ def test_an_exception_is_not_retried():
             raise KeyError("a defect")
 
     with pytest.raises(KeyError):
-        Retry(Manager(), 3, 0.0, 0.0).handle(Request(Operation.RESOLVE, ("a",), Context().snapshot()))
+        Retry(Manager(), 3, 0.0, 0.0).handle(
+            Request(Operation.RESOLVE, ("a",), Context().snapshot())
+        )
     assert 1 == len(calls)

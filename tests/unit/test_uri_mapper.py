@@ -42,7 +42,13 @@ def test_an_asset_s_reference_leads_back_to_its_id(asset_id):
 
 @pytest.mark.parametrize(
     "uri",
-    [HERO, f"{HERO}?version=3", f"{HERO}/textures/skin.png", f"{HERO}/?x", f"{HERO}?version=no good"],
+    [
+        HERO,
+        f"{HERO}?version=3",
+        f"{HERO}/textures/skin.png",
+        f"{HERO}/?x",
+        f"{HERO}?version=no good",
+    ],
 )
 def test_further_path_parts_and_the_query_are_ignored(uri):
     """
@@ -53,7 +59,14 @@ def test_further_path_parts_and_the_query_are_ignored(uri):
 
 @pytest.mark.parametrize(
     "uri",
-    ["", "hero", "bifrost:///assets/", "bifrost:///shots/a", "bifrost://host/assets/a", "bal:///assets/a"],
+    [
+        "",
+        "hero",
+        "bifrost:///assets/",
+        "bifrost:///shots/a",
+        "bifrost://host/assets/a",
+        "bal:///assets/a",
+    ],
 )
 def test_what_is_no_reference_has_no_asset_id(uri):
     """
@@ -114,7 +127,9 @@ def test_versions_with_nothing_in_them_have_no_file(root):
     assert AssetUriMapper.uri_to_path(HERO) is None
 
 
-@pytest.mark.parametrize("asset_id", ["..%2Fsecret", "..", ".", "%2E%2E%2Fsecret", "hero_model%2F..%2F..%2Fsecret"])
+@pytest.mark.parametrize(
+    "asset_id", ["..%2Fsecret", "..", ".", "%2E%2E%2Fsecret", "hero_model%2F..%2F..%2Fsecret"]
+)
 def test_a_reference_never_leads_out_of_the_root(asset_id, root):
     """
     Percent-escaped separators are part of an id, not of a path.

@@ -114,7 +114,9 @@ def test_cpp_reads_the_same_format():
     assert [wire._IMMUTABLE, wire._TEMPLATED, wire._FAILED] == [
         int(constants[name]) for name in ("Immutable", "Templated", "Failed")
     ]
-    least = sum(math.prod(map(int, each.split("*"))) for each in constants["LeastEntryBytes"].split("+"))
+    least = sum(
+        math.prod(map(int, each.split("*"))) for each in constants["LeastEntryBytes"].split("+")
+    )
     assert wire._FIXED.size + wire._TEXTS * wire._LENGTH.size == least
 
 
@@ -135,7 +137,7 @@ def test_what_is_cut_short_is_damaged(data):
     whole = wire.encode(SOME)
     cut = data.draw(st.integers(0, len(whole) - 1))
 
-    with pytest.raises(ValueError, match="damaged|format"):
+    with pytest.raises(ValueError, match=r"damaged|format"):
         list(wire.decode(whole[:cut]))
 
 

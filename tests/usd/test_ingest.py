@@ -135,9 +135,7 @@ def test_ids_that_collide_are_the_same_on_every_run(catalogue: Catalogue, folder
     assert 2 == first.new_versions
     assert 0 == second.new_versions
     ((target, _, _),) = {
-        edge
-        for record in catalogue.assets()
-        for edge in catalogue.dependencies(record.asset_id, 1)
+        edge for record in catalogue.assets() for edge in catalogue.dependencies(record.asset_id, 1)
     }
     assert (folder / "a/b.usda").as_uri() == newest(catalogue, target).location
 
@@ -270,7 +268,9 @@ def test_the_report_is_json(catalogue: Catalogue) -> None:
     """Lists of plain values, and the counts a script asks for."""
     found = ingest(SAMPLES, catalogue).as_dict()
 
-    assert {"assets", "new_versions", "unchanged", "dependencies", "missing", "seconds"} <= set(found)
+    assert {"assets", "new_versions", "unchanged", "dependencies", "missing", "seconds"} <= set(
+        found
+    )
     assert (("broken_reference/broken.usda", "./statue.usda"),) == found["missing"]
 
 
@@ -278,7 +278,8 @@ def test_two_kinds_of_use_are_two_dependencies(catalogue: Catalogue, folder: Pat
     """A layer that is referenced and a payload at once."""
     layer(folder / "leaf.usda")
     (folder / "root.usda").write_text(
-        '#usda 1.0\ndef "A" (\n    references = @./leaf.usda@</A>\n    payload = @leaf.usda@</A>\n)\n{\n}\n'
+        '#usda 1.0\ndef "A" (\n    references = @./leaf.usda@</A>\n'
+        "    payload = @leaf.usda@</A>\n)\n{\n}\n"
     )
     ingest(folder, catalogue)
 

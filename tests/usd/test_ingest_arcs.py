@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every asset path a layer holds is found, in text and crate, and reading leaves the layer alone."""
+"""Every asset path a layer holds is found, in text and crate; reading leaves the layer alone."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_every_path_is_found_once_with_what_it_is_for(layer: Sdf.Layer) -> None:
 def test_reading_dirties_nothing_and_says_nothing(
     layer: Sdf.Layer, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """USD's own extraction warns about clip directories; a walk over thousands of layers mustn't."""
+    """USD's own extraction warns about clip folders; a walk over thousands of layers mustn't."""
     asset_paths(layer)
     composition_paths(layer)
 

@@ -433,7 +433,7 @@ def test_clip_frames_are_named_and_timed_as_usd_does() -> None:
 def test_a_clip_template_with_gaps_is_written_out(
     catalogue: Catalogue, tmp_path: Path, out: Path
 ) -> None:
-    """A reference to a frame that isn't there would be asked for, and warned about, at every open."""
+    """A reference to a frame that isn't there would be asked for, and warned about, each time."""
     folder = Path(shutil.copytree(SAMPLES / "value_clips", tmp_path / "clips"))
     (folder / "clips/flight.003.usda").unlink()
     ingest(folder, catalogue, rewrite=out)

@@ -59,7 +59,13 @@ class Breaker:
 
     def handle(self, request: Request) -> Reply:
         """Pass *request* on, or answer for a manager that is known to be down."""
-        if not self._may_pass():
+        is_probe = False
+        with self._lock:
+            if self._opened_at is not None:
+                is_probe = self._cooled() and not self._probing
+                self._probing = self._probing or is_probe
+            is_let_through = self._opened_at is None or is_probe
+        if not is_let_through:
             wait_s = max(0.0, (self._opened_at or 0.0) + self._cooldown_s - self._clock())
             return Reply.of(
                 request,
@@ -74,23 +80,16 @@ class Breaker:
         try:
             reply = self._inner.handle(request)
         finally:
-            self._note(reply)
+            self._note(reply, is_probe)
         return reply
 
     def _cooled(self) -> bool:
         return self._opened_at is not None and self._clock() >= self._opened_at + self._cooldown_s
 
-    def _may_pass(self) -> bool:
+    def _note(self, reply: Reply | None, is_probe: bool) -> None:
         with self._lock:
-            if self._opened_at is None:
-                return True
-            if self._cooled() and not self._probing:
-                self._probing = True
-                return True
-            return False
-
-    def _note(self, reply: Reply | None) -> None:
-        with self._lock:
+            if self._opened_at is not None and not is_probe:
+                return  # a straggler from before it opened: only the probe decides
             self._probing = False
             if reply is not None and not is_outage(reply):
                 self._failures, self._opened_at = 0, None

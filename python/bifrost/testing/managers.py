@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: D102, N802, N803 - OpenAssetIO names and documents the methods
+# ruff: noqa: ARG002, D102, N802, N803, PLR0917 - OpenAssetIO names and documents the methods
 """
 An OpenAssetIO manager that is slow and faulty to order, for tests of hosts.
 
@@ -13,8 +13,9 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from openassetio import constants
 from openassetio.errors import BatchElementError, ConfigurationException, OpenAssetIOException
@@ -33,7 +34,12 @@ LONGEST_HANG_S: Final = 60.0
 """A hang ends by itself after this long, so that a test that went wrong ends too."""
 MILLION: Final = 1_000_000
 
-_DEFAULTS: Final[dict[str, Any]] = {"files": "", "latency_ms": 0, "fault": "none", "fault_names": ""}
+_DEFAULTS: Final[dict[str, Any]] = {
+    "files": "",
+    "latency_ms": 0,
+    "fault": "none",
+    "fault_names": "",
+}
 _Capability = ManagerInterface.Capability
 _CAPABILITIES: Final = frozenset(
     {
@@ -63,7 +69,8 @@ def deliver_late() -> int:
     return len(owed)
 
 
-class _Element(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Element:
     """One reference of a batch, the right answer to it, and where answers go."""
 
     index: int
@@ -193,8 +200,8 @@ class FaultyManager(ManagerInterface):  # type: ignore[misc]
     Settings:
         files: The folder whose files are the entities; below it, `/` separates a name's parts.
         latency_ms: Milliseconds that each call takes, however many references it is about.
-        fault: What goes wrong, one of `FAULTS`. What concerns a call (`raise`, `hang`) befalls every
-            call that asks for one of `fault_names`, the rest one element at a time.
+        fault: What goes wrong, one of `FAULTS`. What concerns a call (`raise`, `hang`) befalls
+            every call that asks for one of `fault_names`, the rest one element at a time.
         fault_names: The names it befalls, joined by commas; empty for all.
     """
 
@@ -223,7 +230,9 @@ class FaultyManager(ManagerInterface):  # type: ignore[misc]
         if unknown := managerSettings.keys() - _DEFAULTS.keys():
             raise ConfigurationException(f"unknown settings: {', '.join(sorted(unknown))}")
         if (fault := managerSettings.get("fault", "none")) not in FAULTS:
-            raise ConfigurationException(f"fault: expected one of {', '.join(FAULTS)}, got {fault!r}")
+            raise ConfigurationException(
+                f"fault: expected one of {', '.join(FAULTS)}, got {fault!r}"
+            )
         self._settings.update(managerSettings)
 
     def managementPolicy(

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _MOUNTS: Final = "/proc/self/mountinfo"
 
 _REMOTE: Final = frozenset({
-    "9p", "acfs", "afp", "afpfs", "afs", "auristorfs", "beegfs", "ceph", "cifs", "coda", "cvfs",
-    "davfs", "fhgfs", "gfs2", "glusterfs", "gpfs", "juicefs", "lustre", "mfs", "ncp", "ncpfs",
+    "9p", "acfs", "afp", "afpfs", "afs", "autofs", "auristorfs", "beegfs", "ceph", "cifs", "coda",
+    "cvfs", "davfs", "fhgfs", "gfs2", "glusterfs", "gpfs", "juicefs", "lustre", "mfs", "ncp", "ncpfs",
     "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "pvfs2", "quobyte", "s3fs", "smb3",
     "smbfs", "snfs", "vboxsf", "virtiofs", "vmhgfs", "webdav", "wekafs",
 })  # fmt: skip

@@ -180,13 +180,6 @@ class Records:
         for key in batch.deleted:
             self._delete(txn, physical(key))
         ticket = self._next_ticket(txn, now)
-        for key, entry in batch.entries.items():
-            place = physical(key)
-            if self._is_outdated(txn, numbers, key, entry.sequence):
-                self._delete(txn, place)
-                continue
-            self._append(txn, place, ticket, pack(key, entry))
-            ticket += 1
         for key in batch.touched:
             place = physical(key)
             record = txn.get(place)
@@ -194,6 +187,13 @@ class Records:
             if envelope is not None:
                 self._append(txn, place, ticket, envelope)
                 ticket += 1
+        for key, entry in batch.entries.items():
+            place = physical(key)
+            if self._is_outdated(txn, numbers, key, entry.sequence):
+                self._delete(txn, place)
+                continue
+            self._append(txn, place, ticket, pack(key, entry))
+            ticket += 1
         return numbers
 
     def evict(self, txn: Any, limit: int) -> int:

@@ -438,6 +438,7 @@ class SharedCache:
         with store.environment.begin(write=True) as txn:
             if self._folder.stamp() != stamp:
                 return None  # while we waited for the other processes' transactions
+            store.keep_off_the_end()
             numbers = store.records.apply(txn, batch, self._clock())
             used = store.records.used_bytes(txn)
         if self._folder.stamp() != stamp:

@@ -162,6 +162,10 @@ class StoreFolder:
         """Return the folder of *store*."""
         return os.path.join(self.root, store)
 
+    def data(self, store: str) -> str:
+        """Return the data file of *store*."""
+        return os.path.join(self.root, store, _DATA)
+
     def is_writable(self, store: str) -> bool:
         """Whether the files of *store* may be written by us."""
         folder = self.path(store)
@@ -175,7 +179,7 @@ class StoreFolder:
     def identity(self, store: str) -> tuple[int, int] | None:
         """Return what tells the data file of *store* from a later one at the same place."""
         try:
-            found = os.stat(os.path.join(self.path(store), _DATA))
+            found = os.stat(self.data(store))
         except OSError:
             return None
         return found.st_dev, found.st_ino

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Slots of 64 bytes in the lock file, one for each read in progress on the host.
 _MAX_READERS: Final = 1024
+_MARGIN: Final = 1 << 20
 
 
 class UnusableError(Exception):
@@ -44,6 +45,22 @@ class Store:
         self.has_looked_around = False
         self.records = Records(environment)
         self._hold = hold
+        self._data = folder.data(name)
+        self._page_size: int = environment.stat()["psize"]
+
+    def keep_off_the_end(self) -> None:
+        """
+        Make the data file longer than what is in it. Call it in a write transaction.
+
+        A damaged page may send LMDB to read some way behind itself. Within the file that finds
+        nonsense, which is noticed; behind its end it is SIGBUS.
+        """
+        used = (self.environment.info()["last_pgno"] + 1) * self._page_size
+        try:
+            if os.stat(self._data).st_size < used + _MARGIN:
+                os.truncate(self._data, used + 2 * _MARGIN)  # a hole: it takes no room
+        except OSError:
+            pass  # a limit on file sizes; better without margin than without cache
 
     def close(self) -> None:
         """Unmap it, and let it be removed once it is out of force."""

@@ -47,7 +47,7 @@ class Waiter:
 
 class Batch:
     """
-    Changes to commit together, in this order: notes, prefixes, deletions, entries, touches.
+    Changes to commit together, in this order: notes, prefixes, deletions, touches, entries.
 
     Attributes:
         entries: What to put. None of the keys is in `deleted`.
@@ -119,14 +119,19 @@ class Batch:
             self.subjects.clear()
             self.everything = True
 
-    def parts(self, max_bytes: int, max_deletions: int) -> Iterator[Batch]:
+    def parts(self, max_bytes: int, max_keys: int) -> Iterator[Batch]:
         """Yield batches that make the same changes and are at most so large, one after the other."""
         part = Batch()
         part.everything, part.subjects = self.everything, self.subjects
         part.prefixes = self.prefixes
         for key in self.deleted:
             part.deleted[key] = None
-            if len(part.deleted) >= max_deletions:
+            if len(part.deleted) >= max_keys:
+                yield part
+                part = Batch()
+        for key in self.touched:
+            part.touched.add(key)
+            if len(part.touched) >= max_keys:
                 yield part
                 part = Batch()
         for key, entry in self.entries.items():
@@ -135,7 +140,6 @@ class Batch:
             if part.size > max_bytes:
                 yield part
                 part = Batch()
-        part.touched = self.touched
         yield part
 
     def deletions_of(self, failed: Batch) -> None:

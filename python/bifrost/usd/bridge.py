@@ -59,27 +59,30 @@ class Bridge:
             self._snapshots[policy] = known
         return known
 
-    def resolve(self, policy: str, root: str, identifier: str, is_first: bool) -> bytes:
+    def resolve(self, policy: str, root: str, identifier: str, known: str) -> bytes:
         """
         Answer for *identifier*, and for all that is known to be asked next.
 
-        The first miss of a context replays its closure; C++ lets the others wait for it.
+        *known* is how many answers the context's table has: its first miss replays its closure, and
+        C++ lets the others wait for that. It is `unbound` where no context is bound.
         """
         who = self.snapshot(policy)
         if isinstance(who, Failure):
             return self._encoded([(identifier, who)], 0.0)
         start = perf_counter()
-        opening = root or (self._leader(policy, identifier) if policy else "")
+        if known == "unbound":
+            return self._encoded(self._ask([identifier], who).items(), start)
+        is_first = known == "0"
+        opening = root or self._leader(who, policy, identifier, is_first)
         answers: dict[str, Any] = {}
-        closure = self.closures.find(self._scope(who), opening) if opening and is_first else None
-        if closure is not None:
-            replayed = self._replayed(closure, who, opening, start)
+        replay = self._replay(who, opening, start) if is_first else None
+        if replay is not None:
+            replayed = replay[0]
             if identifier in closures.known_references(replayed):
                 return replayed
             answers.update(wire.decode(replayed))
-        answers.update(self._answers_for(identifier, who, opening, is_first))
-        if opening:
-            self.closures.record(self._scope(who), opening, answers)
+        answers.update(self._answers_for(identifier, who, is_first))
+        self.closures.record(self._scope(who), opening, answers)
         return self._encoded(answers.items(), start)
 
     def prepare(self, policy: str, root: str) -> Iterator[bytes]:
@@ -93,13 +96,12 @@ class Bridge:
         if isinstance(who, Failure):
             return
         start = perf_counter()
-        scope = self._scope(who)
-        closure = self.closures.find(scope, root)
         known: set[str] = set()
-        if closure is not None:
-            replayed = self._replayed(closure, who, root, start)
+        replay = self._replay(who, root, start)
+        if replay is not None:
+            replayed, recorded_for = replay
             yield replayed
-            if closure.root_state == closures.root_state(root) and replayed is not None:
+            if recorded_for == closures.root_state(root):
                 return
             known = closures.known_references(replayed)
         yield from self._read_ahead(who, root, known)
@@ -144,9 +146,22 @@ class Bridge:
             start = perf_counter()
         prefetch.keep_for_composition(reader.layers, self.later)
 
-    def _replayed(
-        self, closure: Closure, who: ContextSnapshot, root: str, start: float
-    ) -> bytes:
+    def _replay(
+        self, who: ContextSnapshot, root: str, start: float
+    ) -> tuple[bytes, tuple[int, float]] | None:
+        """
+        Return the recorded closure, with what is stale in it asked again, and the state of the root's
+        file that it was recorded for. None if there is none.
+        """
+        closure = self.closures.find(self._scope(who), root)
+        if closure is None:
+            return None
+        try:
+            return self._replayed(closure, who, root, start), closure.root_state
+        except ValueError:
+            return None  # recorded by another version of this code
+
+    def _replayed(self, closure: Closure, who: ContextSnapshot, root: str, start: float) -> bytes:
         stale = self.closures.stale_references(closure)
         if stale is None:
             cost = _microseconds(start, wire.count(closure.answers))
@@ -161,13 +176,13 @@ class Bridge:
         return self._encoded(answers.items(), start)
 
     def _answers_for(
-        self, identifier: str, who: ContextSnapshot, opening: str, is_first: bool
+        self, identifier: str, who: ContextSnapshot, is_first: bool
     ) -> dict[str, Any]:
-        if opening and is_first:
+        if is_first:
             return self._with_closure([identifier], who)
         answers = dict(self._ask([identifier], who).items())
         # What a cache knew, an earlier opening asked for, and with it what follows.
-        if opening and getattr(answers[identifier], "tier", "") == "manager":
+        if getattr(answers[identifier], "tier", "") == "manager":
             answers = self._with_closure([identifier], who)
         return answers
 
@@ -193,15 +208,25 @@ class Bridge:
         cost = _microseconds(start, len(answers)) if start else 0.0
         return wire.encode(answers, microseconds=cost, failure_expires=expires)
 
-    def _leader(self, policy: str, identifier: str) -> str:
-        """Return the reference that *identifier* follows: the first of this burst of misses."""
+    def _leader(
+        self, who: ContextSnapshot, policy: str, identifier: str, is_first: bool
+    ) -> str:
+        """
+        Return what stands for the root where a context has none: the reference that this one follows.
+
+        The first of this burst of misses; or the one that this first one followed the last time.
+        """
         now = monotonic()
         with self._lock:
             leader, last = self._leaders.get(policy, ("", 0.0))
-            if not leader or now - last > _SAME_OPENING_S:
-                leader = identifier
+        if is_first or not leader or now - last > _SAME_OPENING_S:
+            leader = self.closures.leader(self._scope(who), identifier) or identifier
+        with self._lock:
             self._leaders[policy] = (leader, now)
+        if identifier != leader:
+            self.closures.record_follower(self._scope(who), leader, identifier)
         return leader
+
 
 
 def _microseconds(start: float, count: int) -> float:
@@ -210,7 +235,7 @@ def _microseconds(start: float, count: int) -> float:
 
 def resolve(policy: str, root: str, identifier: str, known: str) -> bytes:
     """Answer for one identifier that the table of the context (policy, root) lacks."""
-    return _bridge().resolve(policy, root, identifier, known == "0")
+    return _bridge().resolve(policy, root, identifier, known)
 
 
 def prepare(policy: str, root: str) -> Iterator[bytes]:

@@ -2,8 +2,9 @@
 """
 Closures: what was resolved under a root, recorded so that the next open asks for all of it at once.
 
-A closure's key is (policy, root); where a context has no root it is (policy, the layer reference that
-the others followed). Its value is a header and the answers in the bridge's wire format, so that a
+A closure's key is (policy, root); where a context has no root it is (policy, the reference that the
+others followed), and those lead to it by an alias each, since composition's threads don't miss in the
+same order twice. Its value is a header and the answers in the bridge's wire format, so that a
 replay is one read of the persistent cache and no work for each answer.
 """
 
@@ -72,6 +73,17 @@ class Closures:
         expires, sequence, size, modified = _HEADER.unpack_from(entry.value)
         return Closure(entry.value[_HEADER.size :], expires, sequence, (size, modified), tier)
 
+    def leader(self, scope: bytes, reference: str) -> str | None:
+        """Return the reference that *reference* followed when it was last asked for, if any."""
+        key = _alias(scope, reference)
+        found = self._tiers.find([key]).get(key)
+        return found[0].value.decode("utf-8", "surrogateescape") if found else None
+
+    def record_follower(self, scope: bytes, leader: str, reference: str) -> None:
+        """Remember that *reference* followed *leader*."""
+        value = leader.encode("utf-8", "surrogateescape")
+        self._tiers.put({_alias(scope, reference): Entry(value, FOREVER, self._clock())})
+
     def stale_references(self, closure: Closure) -> set[str] | None:
         """
         Return which of the closure's references must be asked again; None when none need be.
@@ -119,10 +131,8 @@ class Closures:
     def _write(self, key: bytes) -> None:
         with self._lock:
             root, sequence, answers = self._pending.pop(key, ("", 0, {}))
-        if not answers:
-            return
         answers = {**self._recorded(key), **answers}
-        if len(answers) > _MOST_ANSWERS:
+        if not 0 < len(answers) <= _MOST_ANSWERS:
             return
         now = self._clock()
         expires = min((_expiry(outcome, now) for outcome in answers.values()), default=FOREVER)
@@ -163,6 +173,10 @@ def _expiry(outcome: Any, now: float) -> float:
     # A failure is asked again on every replay, together with whatever else is: one round trip for all
     # broken references instead of one for each.
     return now if isinstance(outcome, Failure) else outcome.expires
+
+
+def _alias(scope: bytes, reference: str) -> bytes:
+    return b"a" + scope + reference.encode("utf-8", "surrogateescape")
 
 
 def _key(scope: bytes, root: str) -> bytes:

@@ -62,7 +62,8 @@ class Linking:
                 edits[link.path] = self._reference(layer, target.name) + target.tail
             elif target.where is Where.OUTSIDE and not target.searched:
                 edits[link.path] = target.name + target.tail
-        return {path: new for path, new in edits.items() if path != new}
+        again = self._sublayers_again(layer)
+        return {path: new for path, new in edits.items() if path != new and path not in again}
 
     def dependencies(self, layer: str) -> list[Dependency]:
         """Return what a layer depends on, each once for each kind."""
@@ -98,6 +99,8 @@ class Linking:
                 yield layer, link.path, "a variable expression: what it names is up to the stage"
             elif link.names and copied and not _is_writable(layer):
                 yield layer, link.path, f"USD can't write .{extension(layer)} files"
+            elif link.path in self._sublayers_again(layer):
+                yield layer, link.path, "a sublayer that is there already, by another path"
             elif link.kind is Kind.METADATA and link.names == (layer,):
                 continue  # assetInfo's identifier: a file that says its own name
             elif self._pin and any(self._is_circle(layer, name) for name in link.names):
@@ -133,6 +136,22 @@ class Linking:
     @cached_property
     def _new_ids(self) -> frozenset[str]:
         return frozenset(self._ids.values())
+
+    def _sublayers_again(self, layer: str) -> set[str]:
+        """
+        Return second paths of one sublayer; they stay, for Sdf takes no path into a list twice.
+
+        From the copy they lead to the copy's file, which is the reference's.
+        """
+        first: dict[tuple[str, ...], str] = {}
+        sublayers = (
+            link for link in self._survey.links.get(layer, ()) if link.kind is Kind.SUBLAYER
+        )
+        return {
+            link.path
+            for link in sublayers
+            if link.names and first.setdefault((*link.names, link.target.tail), link.path) != link.path
+        }
 
     def _clip_edits(self, layer: str, link: Link) -> Iterator[tuple[str, str]]:
         frames = {path: name for path, name in link.frames.items() if name in self._ids}

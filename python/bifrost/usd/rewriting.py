@@ -2,9 +2,10 @@
 """
 A copy of one layer with other asset paths in it: text stays text, crate stays crate.
 
-The copy is made by `UsdUtils.ModifyAssetPaths`, which keeps every value's type. Three things are
-kept out of its hands: variable expressions, which it would replace by what they evaluate to; empty
-elements of arrays, which it drops; and value clips, for whose templates it looks at the disk.
+The copy is made by `UsdUtils.ModifyAssetPaths`, which keeps every value's type. What it does harm
+to is kept out of its hands or put back: variable expressions, which it replaces by what they
+evaluate to; empty elements of arrays and the offsets of sublayers, which it drops; and value clips,
+for whose templates it looks at the disk.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def rewrite(source: str, target: str, paths: Mapping[str, str]) -> list[str]:
     layer = Sdf.Layer.OpenAsAnonymous(source)
     left: list[str] = []
     found = set(uses(layer))
+    offsets = list(layer.subLayerOffsets)
     clips = _take_clips(layer) if any(use.kind is Kind.CLIP for use in found) else {}
     gaps = _arrays_with_gaps(layer) if AssetPathUse("", Kind.METADATA) in found else []
     placeholders = _put_placeholders(layer, found)
@@ -62,6 +64,8 @@ def rewrite(source: str, target: str, paths: Mapping[str, str]) -> list[str]:
         return placeholders[path] if path in placeholders else paths.get(path, path)
 
     UsdUtils.ModifyAssetPaths(layer, new_path, keepEmptyPathsInArrays=True)
+    for number, offset in enumerate(offsets):
+        layer.subLayerOffsets[number] = offset
     for path, key, entry, value in gaps:
         _set_info(layer.GetObjectAtPath(path), key, entry, _replaced(value, paths))
     for path, value in clips.items():
@@ -174,21 +178,39 @@ def _put_placeholders(layer: Sdf.Layer, found: set[AssetPathUse]) -> dict[str, s
     placeholders = {path: f"{_PLACEHOLDER}{i}" for i, path in enumerate(sorted(peculiar))}
     if not placeholders:
         return {}
-    for path in filter(None, peculiar):
-        layer.UpdateCompositionAssetDependency(path, placeholders[path])
+    for number, path in enumerate(layer.subLayerPaths):
+        layer.subLayerPaths[number] = placeholders.get(path, path)
     for spec in _specs(layer):
-        if isinstance(spec, Sdf.PropertySpec) and is_asset_valued(spec):
+        if not isinstance(spec, Sdf.PropertySpec):
+            _replace_arcs(layer.GetPrimAtPath(spec.path), placeholders)
+        elif is_asset_valued(spec):
             _replace_values(layer, spec, placeholders)
     return {placeholder: path for path, placeholder in placeholders.items()}
+
+
+def _replace_arcs(prim: Sdf.PrimSpec | None, paths: Mapping[str, str]) -> None:
+    # `layer.UpdateCompositionAssetDependency` was tried: it passes over expressions.
+    def replaced(arc: Any) -> Any:
+        path = arc.assetPath
+        return type(arc)(paths[path], *_rest(arc)) if path and path in paths else arc
+
+    if prim is not None:
+        prim.referenceList.ModifyItemEdits(replaced)
+        prim.payloadList.ModifyItemEdits(replaced)
+
+
+def _rest(arc: Sdf.Reference | Sdf.Payload) -> Iterator[Any]:
+    yield from (arc.primPath, arc.layerOffset)
+    if isinstance(arc, Sdf.Reference):
+        yield arc.customData
 
 
 def _replace_values(layer: Sdf.Layer, spec: Sdf.AttributeSpec, paths: Mapping[str, str]) -> None:
     if spec.HasDefaultValue():
         spec.default = _replaced(spec.default, paths)
     for time in layer.ListTimeSamplesForPath(spec.path):
-        layer.SetTimeSample(
-            spec.path, time, _replaced(layer.QueryTimeSample(spec.path, time), paths)
-        )
+        value = layer.QueryTimeSample(spec.path, time)
+        layer.SetTimeSample(spec.path, time, _replaced(value, paths))
 
 
 def _arrays_with_gaps(layer: Sdf.Layer) -> list[tuple[Sdf.Path, str, str, Any]]:

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several tiers as one."""
+
+import logging
+
+import pytest
+
+from bifrost.errors import TierError
+from bifrost.testing import Clock
+from bifrost.tiers.invalidation import LocalInvalidations
+from bifrost.tiers.memory import MemoryTier
+from bifrost.tiers.tier import FOREVER, Entry
+from bifrost.tiers.tiered import POLL_S, TieredCache
+
+KEY = b"r" + b"s" * 16 + b"hero"
+
+
+class Far(MemoryTier):
+    """A memory tier that plays a shared one."""
+
+    name = "far"
+
+
+class Shared(Far):
+    """One with a log that other processes write, too."""
+
+    def __init__(self):
+        super().__init__(1 << 20)
+        self.invalidations = LocalInvalidations()
+
+
+class Broken(MemoryTier):
+    """A tier whose backend is gone."""
+
+    name = "broken"
+
+    def _fail(self, *_):
+        raise ConnectionError("nobody there")
+
+    get = put = delete = delete_prefix = outdate = flush = stats = _fail
+
+
+def entry(value=b"v", expires=FOREVER, sequence=1):
+    return Entry(value, expires, 0.0, sequence)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def near():
+    return MemoryTier(1 << 20)
+
+
+@pytest.fixture
+def far():
+    return Far(1 << 20)
+
+
+def tiered(clock, *tiers):
+    return TieredCache(tiers, clock=clock, monotonic_clock=clock)
+
+
+def test_the_nearest_tier_answers_and_nearer_ones_learn(clock, near, far):
+    """The second time the fast tier has it."""
+    far.put({KEY: entry()})
+    cache = tiered(clock, near, far)
+
+    assert {KEY: (entry(), "far")} == cache.find([KEY])
+    assert {KEY: (entry(), "memory")} == cache.find([KEY])
+
+
+def test_each_key_is_asked_of_the_tiers_that_may_know_better(clock, near, far):
+    """Found and fresh: no further tier is asked."""
+    near.put({b"near": entry(), b"both": entry(b"near")})
+    far.put({b"far": entry(), b"both": entry(b"far")})
+    found = tiered(clock, near, far).find([b"near", b"far", b"both", b"none"])
+
+    assert {b"near": "memory", b"far": "far", b"both": "memory"} == {
+        key: name for key, (_, name) in found.items()
+    }
+
+
+def test_a_stale_entry_gives_way_to_a_fresher_one(clock, near, far):
+    """Another process may have asked again meanwhile."""
+    near.put({KEY: entry(b"stale", clock.now - 1)})
+    far.put({KEY: entry(b"fresh", clock.now + 1)})
+    cache = tiered(clock, near, far)
+
+    assert (b"fresh", "far") == (cache.find([KEY])[KEY][0].value, "far")
+    assert b"fresh" == near.get([KEY])[KEY].value
+
+
+def test_a_stale_entry_is_better_than_none(clock, near, far):
+    """It is the caller's to serve it or not; a staler one does not replace it."""
+    near.put({KEY: entry(b"stale", clock.now - 1)})
+    far.put({KEY: entry(b"staler", clock.now - 9)})
+
+    assert b"stale" == tiered(clock, near, far).find([KEY])[KEY][0].value
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_broken_tier_is_a_miss_and_one_warning(clock, near, caplog, order):
+    """Slow, never wrong: the other tiers go on."""
+    tiers = [near, Broken(1 << 20)]
+    cache = tiered(clock, *(tiers[::-1] if order else tiers))
+    with caplog.at_level(logging.WARNING):
+        cache.put({KEY: entry()})
+        cache.delete([b"other"])
+        cache.delete_prefix(b"other")
+        assert {KEY: (entry(), "memory")} == cache.find([KEY, b"none"])
+        cache.invalidate([b"hero"])
+        assert {} == cache.find([KEY])
+
+    assert 1 == len(caplog.records)
+    assert "broken" in caplog.text
+    assert "nobody there" in caplog.text
+    assert 3 < cache.stats()["errors"]
+    assert {"memory"} == set(cache.stats()["tiers"])
+    with pytest.raises(TierError, match="broken"):
+        cache.flush()
+
+
+def test_invalidations_of_others_are_heard_of_once_a_second(clock, near):
+    """Not more often: a look costs more than a hit. Not later: that is the promise."""
+    shared = Shared()
+    cache = tiered(clock, near, shared)
+    cache.put({KEY: entry(sequence=cache.sequence())})
+    others_cache = tiered(clock, MemoryTier(1 << 20), shared)
+    others_cache.invalidate([b"hero"])
+    shared.delete([KEY])  # as a shared tier knows its own log
+
+    assert {KEY} == set(cache.find([KEY]))
+    clock.advance(POLL_S)
+    assert {} == cache.find([KEY])
+
+
+def test_whoever_was_away_for_too_long_forgets_everything(clock, near):
+    """A log that no longer knows is one that says: everything."""
+    shared = Shared()
+    cache = tiered(clock, near, shared)
+    cache.put({KEY: entry(sequence=cache.sequence())})
+    shared.delete([KEY])
+    shared.invalidations.note_invalidation(None)
+    clock.advance(POLL_S)
+
+    assert {} == cache.find([KEY])
+
+
+def test_an_invalidation_of_our_own_holds_at_once(clock, near, far):
+    """And for an answer that is still on its way."""
+    cache = tiered(clock, near, far)
+    overtaken = entry(sequence=cache.sequence())
+    cache.put({KEY: overtaken})
+    number = cache.invalidate([b"hero"])
+    assert {} == cache.find([KEY])
+    cache.put({KEY: overtaken})
+    assert {} == cache.find([KEY])
+    cache.put({KEY: entry(sequence=number)})
+
+    assert {KEY} == set(cache.find([KEY]))
+
+
+def test_an_answer_that_others_overtook_is_found_out(clock, near):
+    """The invalidation was heard of between asking and storing."""
+    shared = Shared()
+    cache = tiered(clock, near, shared)
+    overtaken = entry(sequence=cache.sequence())
+    cache.find([KEY])
+    shared.invalidations.note_invalidation([b"hero"])
+    clock.advance(POLL_S)
+    cache.find([KEY])
+    cache.put({KEY: overtaken})
+
+    assert KEY not in near.get([KEY])
+
+
+def test_a_log_that_fails_is_told_and_forgets_here(clock, near, caplog):
+    """Other processes may go on serving the old answer: the caller must know that."""
+    shared = Shared()
+    cache = tiered(clock, near, shared)
+    cache.put({KEY: entry(sequence=cache.sequence())})
+
+    def fail(_):
+        raise TierError("disk full")
+
+    shared.invalidations.note_invalidation = fail
+    with caplog.at_level(logging.WARNING), pytest.raises(TierError, match="disk full"):
+        cache.invalidate([b"hero"])
+
+    assert {} == near.get([KEY])
+    near.put({KEY: entry(sequence=cache.sequence())})
+    assert {} == near.get([KEY])
+
+
+def test_no_tiers_are_a_cache_that_misses(clock):
+    """Everything turned off in the settings."""
+    cache = tiered(clock)
+    cache.put({KEY: entry()})
+    cache.invalidate([b"hero"])
+    cache.flush()
+
+    assert {} == cache.find([KEY])
+    assert 0 == cache.stats()["entries"]
