@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # `make demo` and `make test` each need only a Python 3.11-3.13 with its headers and venv, a C++
-# compiler and make. Everything else goes into .venv, at the versions in requirements/.
+# compiler and make. Everything else goes into .venv, at the versions in .ci/requirements/.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -71,8 +71,8 @@ bench: $(STAMPS)/project $(STAMPS)/bench  ## Measure; docs/performance.md says w
 docs: $(STAMPS)/project  ## Write the pages that are made from the code
 	@$(VENV)/bin/python docs/settings_table.py
 
-lock: $(STAMPS)/venv  ## Write requirements/*.txt anew from pyproject.toml
-	@$(VENV)/bin/python requirements/lock.py
+lock: $(STAMPS)/venv  ## Write .ci/requirements/*.txt anew from pyproject.toml
+	@$(VENV)/bin/python .ci/requirements/lock.py
 
 wheel: $(STAMPS)/run  ## Build the wheel into dist/
 	@$(VENV)/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
@@ -104,14 +104,14 @@ $(STAMPS)/venv:
 	@mkdir -p $(STAMPS)
 	@touch $@
 
-$(STAMPS)/run: requirements/build.txt requirements/run.txt | $(STAMPS)/venv
+$(STAMPS)/run: .ci/requirements/build.txt .ci/requirements/run.txt | $(STAMPS)/venv
 	@echo '== installing what Bifrost and its build need (pinned; about 90 MB the first time)'
-	@$(PIP) -r requirements/build.txt -r requirements/run.txt
+	@$(PIP) -r .ci/requirements/build.txt -r .ci/requirements/run.txt
 	@touch $@
 
-$(STAMPS)/test $(STAMPS)/dev $(STAMPS)/bench: $(STAMPS)/%: requirements/%.txt | $(STAMPS)/run
+$(STAMPS)/test $(STAMPS)/dev $(STAMPS)/bench: $(STAMPS)/%: .ci/requirements/%.txt | $(STAMPS)/run
 	@echo '== installing what `make $(@F)` needs besides (pinned)'
-	@$(PIP) -r requirements/$(@F).txt
+	@$(PIP) -r .ci/requirements/$(@F).txt
 	@touch $@
 
 $(STAMPS)/project: $(SOURCES) $(BUILD_FILES) $(STAMPS)/run

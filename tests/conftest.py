@@ -35,12 +35,10 @@ def plugin_env(home: Path, **extra: str) -> dict[str, str]:
     """Return the environment of a process that finds the plugin and keeps everything in *home*."""
     from bifrost.usd import env
 
-    library = env.library()
-    assert (library.parent / "plugInfo.json").is_file()
     return {
         **os.environ,
         "BIFROST_HOME": str(home),
-        "PXR_PLUGINPATH_NAME": str(library.parent),
+        "PXR_PLUGINPATH_NAME": str(env.description()),
         **extra,
     }
 

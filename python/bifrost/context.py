@@ -81,6 +81,8 @@ class Context:
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_"):
             raise AttributeError(f"context attributes don't start with an underscore: {name!r}")
+        if hasattr(type(self), name):
+            raise AttributeError(f"{name!r} is a method of contexts, not an attribute to set")
         if value is None:
             self._values.pop(name, None)
         else:
@@ -106,6 +108,9 @@ class Context:
         shown = {k: "…" if k == "access_token" else v for k, v in self._values.items()}
         return f"Context({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
+    def __copy__(self) -> Context:
+        return self.child()
+
     def child(self, **values: Any) -> Context:
         """Return a context that starts with these attributes and has *values* over them."""
         return Context(**{**self._values, **values})
@@ -120,7 +125,7 @@ def from_policy(policy: str) -> Context:
     Return the context that a USD context string describes: `key=value` pairs joined by `;`.
 
     Raises:
-        ValueError: a key is unknown, or a pair has no `=`.
+        ValueError: a key is unknown, a pair has no `=`, or a value is no UTF-8.
     """
     values = {}
     for pair in filter(None, policy.split(";")):
@@ -129,7 +134,10 @@ def from_policy(policy: str) -> Context:
             raise ValueError(
                 f"expected {'=…; '.join(sorted(_POLICY_KEYS))}=…, got {pair[:80]!r}"
             )
-        values[_POLICY_KEYS[key]] = unquote(value)
+        try:
+            values[_POLICY_KEYS[key]] = unquote(value, errors="strict")
+        except UnicodeDecodeError:
+            raise ValueError(f"expected UTF-8, got {pair[:80]!r}") from None
     return Context(**values)
 
 

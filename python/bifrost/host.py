@@ -72,12 +72,12 @@ class BifrostHostInterface(assetio.HostIdentity):
             AssetException: as `resolve_asset_path`.
         """
         version = self._resolution(asset_uri, context).version
-        return int(version) if version.isdigit() else None
+        return int(version) if version.isdecimal() else None
 
     def get_entity_info(self, asset_uri: str, *, context: Context | None = None) -> dict[str, Any]:
         """
         Return what the manager says of the entity: `location`, `version`, `name`, and `traits`, the
-        properties by trait id. Two round trips.
+        properties by trait id. Two round trips, and one more where no cache knows its location.
 
         Raises:
             AssetException: as `resolve_asset_path`.
@@ -108,7 +108,10 @@ class BifrostHostInterface(assetio.HostIdentity):
     def is_valid_entity_reference(self, asset_uri: str) -> bool:
         """Return whether the manager takes *asset_uri* for one of its references."""
         manager = self.session.assetio_manager().manager()
-        return bool(manager.isEntityReferenceString(asset_uri))
+        try:
+            return bool(manager.isEntityReferenceString(asset_uri))
+        except TypeError:  # bytes that are no UTF-8; OpenAssetIO's strings are
+            return False
 
     def managers(self) -> list[dict[str, Any]]:
         """Return `{"identifier", "display_name", "info"}` of each OpenAssetIO manager installed."""

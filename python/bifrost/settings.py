@@ -148,8 +148,14 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     """
     environ = os.environ if environ is None else environ
     home = environ.get("BIFROST_HOME", "")
-    path = _folder(home, "config") / "settings.toml"
-    table = _read(path) if path.is_file() else {}
+    try:
+        path = _folder(home, "config") / "settings.toml"
+        is_there = path.is_file()
+    except (OSError, RuntimeError) as error:  # a RuntimeError: no such user's home
+        raise ConfigurationError(f"BIFROST_HOME={home!r} can't be used: {error}") from error
+    if home:
+        home = str(path.parent)  # absolute, wherever the process moves
+    table = _read(path) if is_there else {}
     origins = {key: str(path) for key in _dotted(table)}
     _merge_environment(table, origins, environ)
     _check_names(table, origins)
@@ -157,7 +163,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         section: kind(**_checked(section, table.get(section, {}), origins))
         for section, kind in _SECTIONS.items()
     }
-    return Settings(**sections, home=home, source=str(path) if path.is_file() else "")
+    return Settings(**sections, home=home, source=str(path) if is_there else "")
 
 
 def _folder(home: str, kind: str) -> Path:
@@ -173,7 +179,7 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8
         raise ConfigurationError(f"{path}: the settings can't be read: {error}") from error
 
 
@@ -206,7 +212,8 @@ def _dotted(table: Mapping[str, Any]) -> Iterator[str]:
 def _check_names(table: Mapping[str, Any], origins: Mapping[str, str]) -> None:
     valid = [*_SECTIONS, *(f"{section}.{field}" for section, field, _ in _variables())]
     for key in _dotted(table):
-        if key not in valid:
+        # A quoted "cache.ttl_s" is the name of a section, and there is none of that name.
+        if key not in valid or (key in table and key not in _SECTIONS):
             import difflib
 
             near = difflib.get_close_matches(key, valid, n=1, cutoff=0)

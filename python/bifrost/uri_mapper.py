@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ _URI_IN_TEXT: Final = re.compile(r"bifrost:///assets/[^\s/\"'<>@)\]},;]+")
 _FILED_ID: Final = re.compile(
     r"asset_.+|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # or a UUID
 )
+_MAX_NAME_BYTES: Final = 255
 _VERSION_FOLDER: Final = re.compile(r"v(\d+)")
 
 
@@ -34,7 +36,7 @@ class AssetUriMapper:
         scheme, mark, rest = uri.partition("/assets/")
         if not mark or scheme != "bifrost://":
             return None
-        asset_id = re.split(r"[/?#]", rest, maxsplit=1)[0]
+        asset_id = re.split(r"[/?]", rest, maxsplit=1)[0]
         try:
             return parse(f"{scheme}{mark}{asset_id}").asset_id
         except ValueError:
@@ -53,8 +55,11 @@ class AssetUriMapper:
     def uri_to_path(uri: str, version: int | None = None) -> Path | None:
         """Return the file under `{root}/{asset_id}/v{NNN}/`, of the highest version by default."""
         asset_id = AssetUriMapper.uri_to_asset_id(uri)
-        folder = AssetUriMapper.root / asset_id if asset_id else None
-        if folder is None or asset_id in {".", ".."} or not folder.is_dir():
+        # Percent-escapes may hide separators: an id that is no single name leads nowhere.
+        if asset_id is None or asset_id in {".", ".."} or Path(asset_id).name != asset_id:
+            return None
+        folder = AssetUriMapper.root / asset_id
+        if len(os.fsencode(asset_id)) > _MAX_NAME_BYTES or not folder.is_dir():
             return None
         versions = {
             int(match[1]): entry

@@ -41,7 +41,7 @@ def host(cpp_build, own_home: Path) -> Callable[..., subprocess.CompletedProcess
             **clean,
             "BIFROST_HOME": str(own_home),
             "BIFROST_PYTHONPATH": packages,
-            "PXR_PLUGINPATH_NAME": str(env.library().parent),
+            "PXR_PLUGINPATH_NAME": str(env.description()),
             **extra,
         }
         return subprocess.run(

@@ -87,7 +87,7 @@ def answer(reference, path=None, **changes):
 
 
 def recorded(closures, later, *answers, root=ROOT, scope=SCOPE):
-    closures.record(scope, root, dict(answers))
+    closures.record(scope, root, dict(answers), closures._tiers.sequence())
     later.run()
     return closures.find(scope, root)
 
@@ -136,7 +136,7 @@ def test_many_recordings_are_one_write(closures, later, tiers):
     Off the hot path: nothing is written until later.
     """
     for number in range(100):
-        closures.record(SCOPE, ROOT, dict([answer(f"r{number}")]))
+        closures.record(SCOPE, ROOT, dict([answer(f"r{number}")]), closures._tiers.sequence())
     assert 0 == tiers.puts
     later.run()
 
@@ -258,9 +258,9 @@ def test_an_invalidation_between_recording_and_writing_is_seen(closures, later, 
     """
     The second that passes before the write hides nothing.
     """
-    closures.record(SCOPE, ROOT, dict([answer("a")]))
+    closures.record(SCOPE, ROOT, dict([answer("a")]), closures._tiers.sequence())
     tiers.invalidate([b"a"])
-    closures.record(SCOPE, ROOT, dict([answer("b")]))
+    closures.record(SCOPE, ROOT, dict([answer("b")]), closures._tiers.sequence())
     later.run()
 
     assert {"a"} == closures.stale_references(closures.find(SCOPE, ROOT))
@@ -342,7 +342,7 @@ def test_a_forked_child_records_nothing_of_its_parent(closures, later):
     """
     The parent writes what the parent resolved.
     """
-    closures.record(SCOPE, ROOT, dict([answer("a")]))
+    closures.record(SCOPE, ROOT, dict([answer("a")]), closures._tiers.sequence())
     closures.after_fork()
     later.run()
 

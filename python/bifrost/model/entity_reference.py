@@ -62,7 +62,8 @@ class AssetReference:
 
 def reference_for(asset_id: str, version: str | int | None = None) -> str:
     """Return the canonical reference to *asset_id*; characters that USD would misread are escaped."""
-    uri = PREFIX + quote(asset_id, safe=_ID_SAFE)
+    # USD's marker in an id would read as USD's marker.
+    uri = PREFIX + quote(asset_id, safe=_ID_SAFE).replace(_FORMAT_ARGS, "%3ASDF_FORMAT_ARGS:")
     return uri if version is None else f"{uri}?version={version}"
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
 from time import time
-from typing import Any
+from typing import Any, Protocol
 
 import msgpack
 
@@ -25,15 +25,33 @@ from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.resolution import Resolution
 from bifrost.pipeline.handler import Handler
-from bifrost.settings import CacheSettings
 from bifrost.tiers.memory import MemoryTier
 from bifrost.tiers.tier import FOREVER, Entry
 from bifrost.tiers.tiered import TieredCache
 
 _OUTAGE = frozenset({Code.UNAVAILABLE, Code.DEADLINE})
 _NEGATIVE_BYTES = 4_000_000
+_MOST_SCOPES = 1_000
 # How long a stale answer served in an outage is believed before the manager is asked again.
 _STALE_RECHECK_S = 30.0
+
+
+class Lifetimes(Protocol):
+    """
+    How long answers live, in seconds; `settings.CacheSettings` is one.
+
+    Attributes:
+        ttl_s: For which the answer to a floating reference is fresh.
+        negative_ttl_s: For which a failure is remembered.
+        stale_s: Past its freshness, for which an answer is served while the manager is down.
+    """
+
+    @property
+    def ttl_s(self) -> float: ...
+    @property
+    def negative_ttl_s(self) -> float: ...
+    @property
+    def stale_s(self) -> float: ...
 
 
 class Cache:
@@ -49,13 +67,13 @@ class Cache:
         inner: Handler,
         tiers: TieredCache,
         identity: str,
-        settings: CacheSettings,
+        lifetimes: Lifetimes,
         clock: Callable[[], float] = time,
     ) -> None:
         self._inner = inner
         self._tiers = tiers
         self._identity = identity
-        self._settings = settings
+        self._lifetimes = lifetimes
         self._clock = clock
         self._negative = MemoryTier(_NEGATIVE_BYTES, clock=clock)
         self._scopes: dict[str, bytes] = {}
@@ -76,6 +94,8 @@ class Cache:
         """Return 16 bytes that differ wherever two answers may: manager, principal, policy."""
         scope = self._scopes.get(context_scope)
         if scope is None:
+            if len(self._scopes) >= _MOST_SCOPES:
+                self._scopes.clear()
             text = f"{self._identity}\0{context_scope}".encode()
             scope = self._scopes[context_scope] = blake2b(text, digest_size=16).digest()
         return scope
@@ -96,12 +116,14 @@ class Cache:
                 continue
             if entry.expires > now:
                 known[keys[key]] = resolution
-            elif entry.expires + self._settings.stale_s > now:
+            elif entry.expires + self._lifetimes.stale_s > now:
                 stale[keys[key]] = resolution
         unknown = [key for key, ref in keys.items() if ref not in known]
         for key, entry in self._negative.get(unknown).items():
             if entry.expires > now:
-                code, message, details = msgpack.unpackb(entry.value)
+                code, message, details = msgpack.unpackb(
+                    entry.value, unicode_errors="surrogatepass"
+                )
                 known[keys[key]] = Failure(Code(code), message, details=details)
         return known, stale
 
@@ -112,10 +134,11 @@ class Cache:
         reply = self._inner.handle(request)
         answers: dict[str, Any] = {}
         entries: dict[bytes, Entry] = {}
+        taken_back: list[bytes] = []
         for reference, outcome in reply.items():
             answers[reference] = outcome
             if isinstance(outcome, Resolution):
-                expires = FOREVER if outcome.immutable else now + self._settings.ttl_s
+                expires = FOREVER if outcome.immutable else now + self._lifetimes.ttl_s
                 outcome = answers[reference] = replace(outcome, expires=expires)
                 entries[_key(scope, reference)] = Entry(_packed(outcome), expires, now, sequence)
             elif outcome.code in _OUTAGE:
@@ -124,17 +147,29 @@ class Cache:
                         stale[reference], tier="stale", expires=now + _STALE_RECHECK_S
                     )
             elif not outcome.retryable:
-                self._remember_failure(_key(scope, reference), outcome, now)
+                taken_back.append(_key(scope, reference))
+                self._remember_failure(taken_back[-1], outcome, now)
+        if taken_back:  # or a later outage would serve it as stale
+            self._tiers.delete(taken_back)
         self._tiers.put(entries)
         return answers
 
     def _remember_failure(self, key: bytes, failure: Failure, now: float) -> None:
-        value = msgpack.packb([failure.code.value, failure.message, dict(failure.details)])
-        self._negative.put({key: Entry(value, now + self._settings.negative_ttl_s, now)})
+        try:
+            value = msgpack.packb(
+                [failure.code.value, failure.message, dict(failure.details)],
+                unicode_errors="surrogatepass",
+            )
+        except (TypeError, ValueError, OverflowError):
+            return  # details that are no plain values: the manager is asked again
+        self._negative.put({key: Entry(value, now + self._lifetimes.negative_ttl_s, now)})
 
 
 def _key(scope: bytes, reference: str) -> bytes:
-    return b"r" + scope + reference.encode("utf-8", "surrogateescape")
+    try:
+        return b"r" + scope + reference.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no file name's bytes: a manager refuses it, under a key of its own
+        return b"r" + scope + reference.encode("utf-8", "surrogatepass")
 
 
 def _packed(resolution: Resolution) -> bytes:
@@ -158,7 +193,7 @@ def _unpacked(reference: str, entry: Entry, tier: str) -> Resolution | None:
         path, name, version, immutable, templated, modified, manager = msgpack.unpackb(
             entry.value, unicode_errors="surrogateescape"
         )
-    except (ValueError, msgpack.UnpackException):
+    except (TypeError, ValueError, msgpack.UnpackException):
         return None  # of another version of this code: a miss
     return Resolution(
         reference, path, name, version, immutable, templated, modified, manager, tier, entry.expires

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from time import monotonic
 from typing import Any
 
 from bifrost.errors import Code
@@ -12,6 +13,7 @@ from bifrost.model.request import Request
 from bifrost.pipeline.handler import Handler
 
 _LOST = Failure(Code.UNAVAILABLE, "another request asked for it and got no answer", retryable=True)
+_LATE = Failure(Code.DEADLINE, "another request asked for it and was not answered in time")
 
 
 class Coalesce:
@@ -33,6 +35,8 @@ class Coalesce:
 
     def handle(self, request: Request) -> Reply:
         """Pass on what nobody else is asking for; wait for the rest."""
+        limit_s = request.deadline_s
+        end = None if limit_s is None else monotonic() + min(limit_s, threading.TIMEOUT_MAX)
         own, foreign = self._claim(request)
         outcomes: dict[str, Any] = {}
         try:
@@ -41,8 +45,9 @@ class Coalesce:
         finally:
             self._land(request, own, outcomes)
         for reference, flight in foreign.items():
-            flight.landed.wait()
-            outcomes[reference] = flight.outcome
+            left_s = None if end is None else max(0.0, end - monotonic())
+            landed = flight.landed.wait(left_s)
+            outcomes[reference] = flight.outcome if landed else _LATE
         return Reply.by_reference(request, outcomes.__getitem__)
 
     def _key(self, request: Request, reference: str) -> tuple[str, str, str]:

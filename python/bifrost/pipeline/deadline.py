@@ -50,10 +50,11 @@ class Deadline:
         job = _Job(replace(request, deadline_s=deadline_s))
         if not self._enqueue(job):
             return Reply.of(request, _ENDING)
-        answered = job.done.wait(deadline_s)
+        answered = job.done.wait(min(deadline_s, threading.TIMEOUT_MAX))
         with self._changed:
             self._under_way.discard(job)
-            job.abandoned = True
+            if job in self._waiting:  # every worker hangs: it must not pile up behind them
+                self._waiting.remove(job)
         if job.error is not None:
             raise job.error
         if job.reply is not None:
@@ -99,8 +100,6 @@ class Deadline:
                     self._changed.wait()
                 self._idle -= 1
                 job = self._waiting.popleft()
-                if job.abandoned:
-                    continue
             job.run(self._inner)
 
 
@@ -111,7 +110,6 @@ class _Job:
         self.request = request
         self.reply: Reply | None = None
         self.error: BaseException | None = None
-        self.abandoned = False
         self.done = threading.Event()
 
     def run(self, inner: Handler) -> None:

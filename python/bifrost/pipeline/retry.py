@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic, sleep
 from typing import Any
 
-from bifrost.model.reply import Failure, Reply
+from bifrost.model.reply import Reply
 from bifrost.model.request import Request
 from bifrost.pipeline.handler import Handler
 
@@ -41,13 +41,14 @@ class Retry:
     def handle(self, request: Request) -> Reply:
         """Pass *request* on until nothing retryable is left, or attempts or time are used up."""
         start = self._clock()
+        limit_s = float("inf") if request.deadline_s is None else request.deadline_s
         reply = self._inner.handle(request)
         again = _retryable(reply)
         if not again:
             return reply
         for wait_s in self._waits():
             wait_s = max(wait_s, _asked_to_wait(reply))
-            left_s = (request.deadline_s or float("inf")) - (self._clock() - start)
+            left_s = limit_s - (self._clock() - start)
             if wait_s >= left_s:
                 break
             self._sleep(wait_s)
@@ -78,5 +79,5 @@ def _retryable(reply: Reply) -> list[str]:
 
 
 def _asked_to_wait(reply: Reply) -> float:
-    waits = (f.details.get("retry_after") for f in reply.outcomes if isinstance(f, Failure))
+    waits = (f.details.get("retry_after") for f in reply.failures().values() if f.retryable)
     return max((float(wait) for wait in waits if wait), default=0.0)

@@ -27,6 +27,7 @@ from bifrost.usd.later import Later
 
 # References that follow one another this closely belong to one opening, where no context says so.
 _SAME_OPENING_S = 2.0
+_MOST_POLICIES = 1_000
 
 
 class Bridge:
@@ -56,6 +57,8 @@ class Bridge:
                 known = from_policy(policy).snapshot() if policy else Context().snapshot()
             except ValueError as error:
                 known = Failure(Code.UNKNOWN, f"the context's policy: {error}")
+            if len(self._snapshots) >= _MOST_POLICIES:
+                self._snapshots.clear()
             self._snapshots[policy] = known
         return known
 
@@ -73,6 +76,7 @@ class Bridge:
         if known == "unbound":
             return self._encoded(self._ask([identifier], who).items(), start)
         is_first = known == "0"
+        sequence = self.session.tiers.sequence()
         opening = root or self._leader(who, policy, identifier, is_first)
         answers: dict[str, Any] = {}
         replay = self._replay(who, opening, start) if is_first else None
@@ -82,7 +86,7 @@ class Bridge:
                 return replayed
             answers.update(wire.decode(replayed))
         answers.update(self._answers_for(identifier, who, is_first))
-        self.closures.record(self._scope(who), opening, answers)
+        self.closures.record(self._scope(who), opening, answers, sequence)
         return self._encoded(answers.items(), start)
 
     def prepare(self, policy: str, root: str) -> Iterator[bytes]:
@@ -120,14 +124,15 @@ class Bridge:
 
         start = perf_counter()
         scope = self._scope(who)
+        sequence = self.session.tiers.sequence()
         direct = [ref for ref in prefetch.references_of(root) if ref not in known]
         if not direct:
-            self.closures.record(scope, root, {})
+            self.closures.record(scope, root, {}, sequence)
             return
         everything = self._closure(direct, who)
         if everything is not None:
             answers = dict(self._ask(everything, who).items())
-            self.closures.record(scope, root, answers)
+            self.closures.record(scope, root, answers, sequence)
             yield self._encoded(answers.items(), start)
             return
         reader = prefetch.Reader()
@@ -135,7 +140,7 @@ class Bridge:
         while breadth:
             answers = dict(self._ask(breadth, who).items())
             known.update(answers)
-            self.closures.record(scope, root, answers)
+            self.closures.record(scope, root, answers, sequence)
             yield self._encoded(answers.items(), start)
             # C++ has the answers now: what is opened here finds them in its table.
             breadth = [
@@ -166,13 +171,14 @@ class Bridge:
         if stale is None:
             cost = _microseconds(start, wire.count(closure.answers))
             return wire.served_by(closure.answers, closure.tier, cost)
+        sequence = self.session.tiers.sequence()
         answers: dict[str, Any] = dict(wire.decode(closure.answers))
         before = {ref: getattr(answers[ref], "path", "") for ref in stale}
         answers.update(self._ask(list(stale), who).items())
         moved = [ref for ref in stale if getattr(answers[ref], "path", "") != before[ref]]
         if moved:  # another version may need what the recorded one did not
             answers.update(self._with_closure(moved, who))
-        self.closures.record(self._scope(who), root, answers)
+        self.closures.record(self._scope(who), root, answers, sequence)
         return self._encoded(answers.items(), start)
 
     def _answers_for(

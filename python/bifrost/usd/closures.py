@@ -14,6 +14,7 @@ import os
 import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from time import time
 from typing import Any, Final, NamedTuple
 
@@ -61,7 +62,7 @@ class Closures:
         self._later = later
         self._clock = clock
         self._lock = threading.Lock()
-        self._pending: dict[bytes, tuple[str, int, dict[str, Any]]] = {}
+        self._pending: dict[bytes, tuple[int, dict[str, Any]]] = {}
 
     def find(self, scope: bytes, root: str) -> Closure | None:
         """Return what was recorded for *root*, or None. One read of the tiers."""
@@ -105,15 +106,20 @@ class Closures:
                 stale.add(reference)
         return stale or None
 
-    def record(self, scope: bytes, root: str, answers: Mapping[str, Any]) -> None:
-        """Add *answers* to what is recorded for *root*: soon, in one write, on another thread."""
+    def record(
+        self, scope: bytes, root: str, answers: Mapping[str, Any], sequence: int
+    ) -> None:
+        """
+        Add *answers* to what is recorded for *root*: soon, in one write, on another thread.
+
+        *sequence* is the tiers' change sequence from before the answers were asked for.
+        """
         key = _key(scope, root)
-        sequence = self._tiers.sequence()
         with self._lock:
-            _, first_sequence, pending = self._pending.setdefault(key, (root, sequence, {}))
+            first_sequence, pending = self._pending.setdefault(key, (sequence, {}))
             pending.update(answers)
-            self._pending[key] = (root, min(sequence, first_sequence), pending)
-        self._later.put(key, _RECORD_AFTER_S, lambda: self._write(key))
+            self._pending[key] = (min(sequence, first_sequence), pending)
+        self._later.put(key, _RECORD_AFTER_S, lambda: self._write(scope, root))
 
     def after_fork(self) -> None:
         """Start over in a forked child."""
@@ -128,10 +134,11 @@ class Closures:
             return None
         return {token.decode("utf-8", "surrogateescape") for token in tokens}
 
-    def _write(self, key: bytes) -> None:
+    def _write(self, scope: bytes, root: str) -> None:
+        key = _key(scope, root)
         with self._lock:
-            root, sequence, answers = self._pending.pop(key, ("", 0, {}))
-        answers = {**self._recorded(key), **answers}
+            sequence, answers = self._pending.pop(key, (0, {}))
+        answers = {**self._recorded(scope, root), **answers}
         if not 0 < len(answers) <= _MOST_ANSWERS:
             return
         now = self._clock()
@@ -140,12 +147,19 @@ class Closures:
         value = header + wire.encode(answers.items(), failure_expires=now)
         self._tiers.put({key: Entry(value, FOREVER, now, sequence)})
 
-    def _recorded(self, key: bytes) -> dict[str, Any]:
-        found = self._tiers.find([key]).get(key)
-        if found is None:
+    def _recorded(self, scope: bytes, root: str) -> dict[str, Any]:
+        closure = self.find(scope, root)
+        if closure is None:
             return {}
         try:
-            return dict(wire.decode(found[0].value[_HEADER.size :]))
+            stale = self.stale_references(closure) or ()
+            return {
+                # What changed since it was recorded is asked again on the next replay.
+                ref: replace(outcome, expires=0.0)
+                if ref in stale and isinstance(outcome, Resolution)
+                else outcome
+                for ref, outcome in wire.decode(closure.answers)
+            }
         except ValueError:
             return {}
 

@@ -39,11 +39,11 @@ class Later:
             jobs = [job for _, job in self._jobs.values()]
             self._jobs.clear()
         for job in jobs:
-            job()
+            _run_one(job)
 
     def _run(self) -> None:
         while True:
-            self._next()()
+            _run_one(self._next())
 
     def _next(self) -> Callable[[], None]:
         with self._changed:
@@ -57,3 +57,12 @@ class Later:
                     del self._jobs[name]
                     return job
                 self._changed.wait(wait_s)
+
+
+def _run_one(job: Callable[[], None]) -> None:
+    try:
+        job()
+    except Exception as error:  # noqa: BLE001  one that fails must not take the others along
+        import logging
+
+        logging.getLogger("bifrost").warning("work put off until later failed: %s", error)

@@ -94,17 +94,17 @@ class Linking:
 
     def untouched(self, *, copied: bool) -> Iterator[tuple[str, str, str]]:
         """Yield (layer, path, reason) of what can't be rewritten, or not be pinned."""
-        for layer, link in self._links():
-            if is_expression(link.path):
-                yield layer, link.path, "a variable expression: what it names is up to the stage"
-            elif link.names and copied and not _is_writable(layer):
-                yield layer, link.path, f"USD can't write .{extension(layer)} files"
-            elif link.path in self._sublayers_again(layer):
-                yield layer, link.path, "a sublayer that is there already, by another path"
-            elif link.kind is Kind.METADATA and link.names == (layer,):
-                continue  # assetInfo's identifier: a file that says its own name
-            elif self._pin and any(self._is_circle(layer, name) for name in link.names):
-                yield layer, link.path, "part of a circle of files: it floats"
+        for layer, links in self._survey.links.items():
+            again = self._sublayers_again(layer)
+            for link in links:
+                if is_expression(link.path):
+                    yield layer, link.path, "a variable expression: its meaning is up to the stage"
+                elif copied and link.names and not _is_writable(layer):
+                    yield layer, link.path, f"USD can't write .{extension(layer)} files"
+                elif copied and link.path in again:
+                    yield layer, link.path, "a sublayer that is there already, by another path"
+                elif self._is_floating(layer, link):
+                    yield layer, link.path, "part of a circle of files: it floats"
 
     def roots(self) -> list[str]:
         """Return the layers that name others and that none names: what one would open."""
@@ -150,7 +150,8 @@ class Linking:
         return {
             link.path
             for link in sublayers
-            if link.names and first.setdefault((*link.names, link.target.tail), link.path) != link.path
+            if link.names
+            and first.setdefault((*link.names, link.target.tail), link.path) != link.path
         }
 
     def _clip_edits(self, layer: str, link: Link) -> Iterator[tuple[str, str]]:
@@ -169,6 +170,12 @@ class Linking:
 
     def _version(self, layer: str, name: str) -> int | None:
         return self._numbers[name] if self._pin and not self._is_circle(layer, name) else None
+
+    def _is_floating(self, layer: str, link: Link) -> bool:
+        """Whether pinning was asked for and can't be had."""
+        if not self._pin or (link.kind is Kind.METADATA and link.names == (layer,)):
+            return False  # assetInfo's identifier: a file that says its own name
+        return any(self._is_circle(layer, name) for name in link.names)
 
     def _is_circle(self, layer: str, name: str) -> bool:
         return self._cycles.get(name) == self._cycles[layer]

@@ -88,7 +88,7 @@ def _is_layer(path: str) -> bool:
 
 def _entity_references(layer: Sdf.Layer) -> list[str]:
     own = tuple(f"{scheme}:" for scheme in schemes())
-    found = {}
+    found: dict[str, None] = {}
     for use in asset_paths(layer):
         if use.path.startswith(own):
             reference = use.path.partition(":SDF_FORMAT_ARGS:")[0]

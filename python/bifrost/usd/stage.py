@@ -26,7 +26,7 @@ def register_plugin() -> None:
     if not registry.GetPluginWithName(_PLUGIN):
         from bifrost.usd import env
 
-        registry.RegisterPlugins(str(env.library().parent))
+        registry.RegisterPlugins(str(env.description()))
     if "bifrost" not in Ar.GetRegisteredURISchemes():
         raise ConfigurationError(
             "USD doesn't resolve bifrost: references in this process; set PXR_PLUGINPATH_NAME before "

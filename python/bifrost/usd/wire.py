@@ -102,6 +102,8 @@ def decode(data: bytes) -> Iterator[tuple[str, Any]]:
             tier, flags, modified, expires, _ = _FIXED.unpack_from(data, at)
             texts, at = _texts(data, at + _FIXED.size)
             yield texts[0], _outcome(texts, tier, flags, modified, expires)
+        if at != len(data):
+            raise ValueError("damaged: bytes are left over")
     except (struct.error, UnicodeDecodeError) as error:
         raise ValueError(f"damaged: {error}") from error
 

@@ -25,7 +25,7 @@ BUILD_TOOLS = ["cmake>=3.24", "ninja>=1.11"]
 def groups() -> dict[str, list[str]]:
     """Return the requirements of each lock file, by its name."""
     project: dict[str, Any] = tomllib.loads(
-        (HERE.parent / "pyproject.toml").read_text(encoding="utf-8")
+        (HERE.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     )
     extras = project["project"]["optional-dependencies"]
     return {
@@ -58,7 +58,7 @@ def main() -> None:
     for name, requirements in wanted.items():
         lines = resolve(requirements, pins)
         (HERE / f"{name}.txt").write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
-        print(f"requirements/{name}.txt: {len(lines)} packages")
+        print(f".ci/requirements/{name}.txt: {len(lines)} packages")
 
 
 if __name__ == "__main__":
