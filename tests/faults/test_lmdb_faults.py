@@ -2,8 +2,8 @@
 """
 What happens to the shared cache when things break: killed, full, foreign, forked, stopped.
 
-Every value says which key it was put under and carries a digest, so that a wrong answer is known for
-one. There must be none, whatever is done; misses are fine.
+Every value says which key it was put under and carries a digest, so that a wrong answer is known
+for one. There must be none, whatever is done; misses are fine.
 """
 
 import logging
@@ -202,7 +202,9 @@ def test_killing_writers_leaves_a_sound_cache(tmp_path):
 
 def test_what_was_flushed_survives_a_kill(tmp_path):
     """Visible to others is durable against the death of a process."""
-    process = start("tier.put(entries(range(500), 1)); tier.flush(); ready(); time.sleep(60)", tmp_path)
+    process = start(
+        "tier.put(entries(range(500), 1)); tier.flush(); ready(); time.sleep(60)", tmp_path
+    )
     wait_until_ready(process)
     process.kill()
     process.communicate(timeout=LIMIT_S)
@@ -225,6 +227,26 @@ def test_readers_that_died_do_not_use_up_the_slots(folder, reopened):
     with LmdbTier(folder, max_bytes=8 << 20) as tier:
         found(tier, [1])
         assert 1 >= len(tier._cache._store.environment.readers().splitlines()) - 1
+
+
+def test_more_readers_than_slots_are_misses(tmp_path, monkeypatch):
+    """As long as all are alive; the slots of dead ones are taken over."""
+    monkeypatch.setattr("bifrost.tiers.stores._MAX_READERS", 3)
+    with LmdbTier(tmp_path, max_bytes=8 << 20) as tier:
+        put(tier, range(10))
+        tier.flush()
+        data = str(data_of(tmp_path).parent)
+        source = (
+            f"import lmdb; env = lmdb.open({data!r}, create=False);"
+            "txns = [env.begin() for _ in range(3)]; ready(); time.sleep(60)"
+        )
+        reader = start(source, tmp_path)
+        wait_until_ready(reader)
+        assert [] == found(tier, range(10))
+        assert 0 < tier.stats()["errors"]
+        reader.kill()
+        reader.communicate(timeout=LIMIT_S)
+        assert list(range(10)) == found(tier, range(10))
 
 
 # Files that are not what they should be
@@ -290,8 +312,10 @@ def test_flipped_bits_are_misses(folder):
     rng = random.Random(2)
     hit = rng.sample(range(1000), 64)
     for i in hit:
-        place = content.find(value(i)) + rng.randrange(len(value(i)))
-        content[place] ^= 1 << rng.randrange(8)
+        offset, bit = rng.randrange(len(value(i))), 1 << rng.randrange(8)
+        place = -1  # pages out of use hold older copies
+        while (place := content.find(value(i), place + 1)) >= 0:
+            content[place + offset] ^= bit
     data.write_bytes(content)
     with LmdbTier(folder, max_bytes=8 << 20) as tier:
         assert sorted(set(range(1000)) - set(hit)) == found(tier, range(1000))
@@ -315,6 +339,17 @@ def test_a_damaged_page_ends_the_store(folder, caplog):
 
     assert 1 == len(caplog.records)
     assert "damaged" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 70_000])
+def test_a_damaged_lock_file_does_no_harm(folder, content):
+    """LMDB makes its lock file anew when nobody else has it open."""
+    data_of(folder).with_name("lock.mdb").write_bytes(content)
+    with LmdbTier(folder, max_bytes=8 << 20) as tier:
+        assert list(range(1000)) == found(tier, range(1000))
+        put(tier, [1000])
+        tier.flush()
+        assert [1000] == found(tier, [1000])
 
 
 @pytest.mark.parametrize("content", ["", "store-77\n", "../../etc\n", "\0" * 4096])
@@ -398,6 +433,7 @@ def open_folder():
 
 # Root may write anywhere; so those tests become somebody else.
 AS_USER = """
+import fcntl, lmdb  # while the interpreter's own folders can be read
 if os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
@@ -435,10 +471,11 @@ def test_a_closed_folder_is_still_read(open_folder):
     run_as_user("tier.put(entries(range(100), 1)); tier.close()", open_folder)
     shown = run_as_user(
         """
-for path, _, names in os.walk(folder):
+root = os.path.join(folder, f"1-{os.geteuid()}")
+for path, _, names in os.walk(root):
     for name in names:
         os.chmod(os.path.join(path, name), 0o400)
-for path, _, _ in os.walk(folder, topdown=False):
+for path, _, _ in os.walk(root, topdown=False):
     os.chmod(path, 0o500)
 state = tier.stats()["state"]
 assert 100 == len(tier.get([key(i) for i in range(100)])) and not wrong(range(100))
@@ -661,7 +698,9 @@ def test_a_process_with_a_larger_bound_is_followed(tmp_path):
 def test_a_stopped_writer_stops_nobody_else(folder):
     """A process that sleeps with the write lock: reads go on, the rest fails in bounded time."""
     data = str(data_of(folder).parent)
-    holder = start(f"import lmdb; t = lmdb.open({data!r}).begin(write=True); ready(); input()", folder)
+    holder = start(
+        f"import lmdb; t = lmdb.open({data!r}).begin(write=True); ready(); input()", folder
+    )
     wait_until_ready(holder)
     holder.send_signal(signal.SIGSTOP)
     began = time.monotonic()
@@ -815,7 +854,7 @@ time.sleep(0.2)
 def test_an_hour_in_the_life(folder, reopened):
     """Everything at once, by seed: the entries that are found are those of a plain dictionary."""
     rng = random.Random(3)
-    newest = {i: 0 for i in range(1000)}
+    newest = dict.fromkeys(range(1000), 0)
     for turn in range(1, 150):
         match rng.randrange(8):
             case 0 | 1 | 2:
@@ -833,7 +872,9 @@ def test_an_hour_in_the_life(folder, reopened):
             case 5:
                 prefix = b"asset%d" % rng.randrange(10, 100)
                 reopened.delete_prefix(b"r" + b"s" * 16 + prefix)
-                newest = {i: t for i, t in newest.items() if not (b"asset%d" % i).startswith(prefix)}
+                newest = {
+                    i: t for i, t in newest.items() if not (b"asset%d" % i).startswith(prefix)
+                }
             case 6:
                 reopened.flush()
                 if turn % 3 == 0:

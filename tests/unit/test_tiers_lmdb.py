@@ -53,10 +53,12 @@ def test_making_a_tier_opens_nothing(tmp_path):
     program = (
         "import sys; from bifrost.tiers.lmdb import LmdbTier;"
         f"LmdbTier({str(tmp_path / 'cache')!r}, max_bytes=1 << 20).close();"
-        "heavy = {'lmdb', 'logging', 'tempfile', 'pathlib', 'cachetools', 'dataclasses', 'hashlib'};"
+        "heavy = {'lmdb', 'logging', 'tempfile', 'cachetools', 'dataclasses', 'hashlib'};"
         "print(heavy & set(sys.modules))"
     )
-    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
 
     assert "set()" == shown.stdout.strip(), shown.stderr
     assert not (tmp_path / "cache").exists()
@@ -123,7 +125,7 @@ def test_used_entries_outlive_unused_ones(tier, clock):
     tier.put({number(i): made for i in range(1_200)})
     tier.flush()
     clock.advance(3700)
-    used = [number(i) for i in range(0, 100)]
+    used = [number(i) for i in range(100)]
     assert 100 == len(tier.get(used))
     tier.put({number(i): made for i in range(10_000, 10_900)})
     tier.flush()
@@ -169,7 +171,9 @@ def test_compaction_keeps_everything(tmp_path, tier):
     tier.compact()
     root = tmp_path / f"1-{os.geteuid()}"
 
-    assert {number(i) for i in range(4_900, 4_999)} == set(tier.get([number(i) for i in range(5_000)]))
+    assert {number(i) for i in range(4_900, 4_999)} == set(
+        tier.get([number(i) for i in range(5_000)])
+    )
     assert number_before == tier.invalidations.sequence()
     assert "store-2" == (root / "CURRENT").read_text().strip()
     assert os.path.getsize(root / "store-2/data.mdb") < 200_000

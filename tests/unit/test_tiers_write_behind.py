@@ -59,7 +59,13 @@ def entry(value=b"v"):
 def found(queue, store, key):
     """What a tier over this queue and store would answer."""
     hits, rest = queue.look([key])
-    return hits[key].value if hits else store.entries[key].value if rest and key in store.entries else None
+    return (
+        hits[key].value
+        if hits
+        else store.entries[key].value
+        if rest and key in store.entries
+        else None
+    )
 
 
 def test_flush_brings_it_to_the_store(queue, store):

@@ -274,7 +274,7 @@ class TierSuite(ABC):
         """None as subjects means all of them; keys without a subject may stay or go."""
         keys = [self.key(b"hero"), self.key(b"villain", b"c", 9)]
         overtaken = self.entry(tier)
-        tier.put({key: overtaken for key in keys})
+        tier.put(dict.fromkeys(keys, overtaken))
         tier.flush()
         tier.outdate(None, overtaken.sequence + 1)
         tier.put({keys[0]: overtaken})

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 _MOUNTS: Final = "/proc/self/mountinfo"
 
 _REMOTE: Final = frozenset({
-    "9p", "acfs", "afp", "afpfs", "afs", "autofs", "auristorfs", "beegfs", "ceph", "cifs", "coda",
-    "cvfs", "davfs", "fhgfs", "gfs2", "glusterfs", "gpfs", "juicefs", "lustre", "mfs", "ncp", "ncpfs",
-    "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "pvfs2", "quobyte", "s3fs", "smb3",
-    "smbfs", "snfs", "vboxsf", "virtiofs", "vmhgfs", "webdav", "wekafs",
+    "9p", "acfs", "afp", "afpfs", "afs", "auristorfs", "autofs", "beegfs", "ceph", "cifs", "coda",
+    "cvfs", "davfs", "fhgfs", "gfs2", "glusterfs", "gpfs", "juicefs", "lustre", "mfs", "ncp",
+    "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "pvfs2", "quobyte", "s3fs",
+    "smb3", "smbfs", "snfs", "vboxsf", "virtiofs", "vmhgfs", "webdav", "wekafs",
 })  # fmt: skip
 # FUSE is sshfs, S3 buckets, studio storage; taken for remote unless known to sit on a local disk.
 _LOCAL_FUSE: Final = frozenset({
@@ -72,7 +72,7 @@ def _mounted(mounts: str) -> Iterator[tuple[str, str]]:
     for line in lines:
         before, dash, after = line.partition(" - ")
         fields = before.split(" ")
-        if dash and len(fields) > 4:  # noqa: PLR2004
+        if dash and len(fields) > 4:
             yield _unescaped(fields[4]), after.split(" ", 1)[0]
 
 

@@ -141,6 +141,8 @@ class LmdbTier(Tier):
             if cache is not None and not cache.left():
                 cache.close(_PATIENCE_S)
                 _registry.pop(cache.root, None)
+        if cache is not None:
+            cache.tell()
 
     def _opened(self) -> SharedCache:
         if self._cache is None:

@@ -7,7 +7,7 @@ What is in one LMDB store, and the transactions on it.
 | `#…`, `=…`: a physical key (codec.py), the *index* | key of its record |
 | `L<number>`: the invalidation *log* | subject |
 | `N` | `Numbers`, with a checksum |
-| `f…`, `g…`: physical key of a subject, its *floor* | number of its last invalidation, with a checksum |
+| `f…`, `g…`: physical key of a subject | its *floor*: its last number in the log, with a checksum |
 | `~<ticket>`: a *record* | envelope (codec.py) |
 
 Tickets grow: whatever was stored or used later has the larger one, and records lie in that order.
@@ -220,7 +220,8 @@ class Records:
         Return the place to go on from (b"" at the end), how many are sound, and the places of those
         that are not.
         """
-        sound, damaged = 0, []
+        sound = 0
+        damaged: list[bytes] = []
         for place, record in self._index(txn, after or INDEX_LONG):
             if limit == 0:
                 return place, sound, damaged
@@ -339,17 +340,15 @@ class Records:
                 yield place, record
 
     def _is_sound(self, txn: Any, place: bytes, record: bytes) -> bool:
-        envelope = txn.get(record)
         try:
-            return envelope is not None and physical(key_of(envelope)) == place
+            return bool(physical(key_of(txn.get(record, b""))) == place)
         except DamagedError:
             return False
 
     def _starts_with(self, txn: Any, record: bytes, prefix: bytes) -> bool:
         """Whether the key of a record, too long to be all in the index, starts with *prefix*."""
-        envelope = txn.get(record)
         try:
-            return envelope is None or key_of(envelope).startswith(prefix)
+            return key_of(txn.get(record, b"")).startswith(prefix)
         except DamagedError:
             return True
 

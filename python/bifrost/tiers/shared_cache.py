@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _MOST_WAITING: Final = 16 << 20
 # A transaction writes every page that it touches anew, beside the old one, and random keys touch a
-# page of the index each: it needs many times the room of what is in it. So it puts only a small part
-# of what the store has room for, and removes only so many entries.
+# page of the index each: it needs many times the room of what is in it. So it puts only a small
+# part of what the store has room for, and removes only so many entries.
 _PUT_PART: Final = 32
 _MOST_REMOVED: Final = 2048
 _BYTES_PER_REMOVAL: Final = 1 << 17
@@ -405,14 +405,17 @@ class SharedCache:
     # Writing: on the thread of the backlog
 
     def _commit(self, batch: Batch) -> int:
-        with self._writing:
-            try:
-                newest = 0
-                for part in batch.parts(self._max_bytes // _PUT_PART, self._removed_at_once):
-                    newest = self._write(part)
-                return newest
-            finally:
-                self._close_retired()
+        newest = 0
+        try:
+            with self._writing:
+                try:
+                    for part in batch.parts(self._max_bytes // _PUT_PART, self._removed_at_once):
+                        newest = self._write(part)
+                finally:
+                    self._close_retired()
+        finally:
+            self.tell()
+        return newest
 
     def _write(self, batch: Batch) -> int:
         for attempt in range(_ATTEMPTS):
@@ -518,7 +521,7 @@ class SharedCache:
                 # Nobody writes to the old store until the pointer has moved, and whoever waited for
                 # that looks at the pointer again.
                 with store.environment.begin(write=True):
-                    store.environment.copy(folder.path(new), compact=True)
+                    store.copy_to(folder.data(new))
                     folder.put_in_force(new)
             except BaseException:
                 folder.remove(new)

@@ -281,7 +281,7 @@ class StoreFolder:
 
     def remove_unused(self) -> None:
         """Remove the stores that are no longer in force and that nobody holds."""
-        if len(self.stores()) < 2:  # noqa: PLR2004
+        if len(self.stores()) < 2:
             return
         try:
             switching = self.start_switch(patience_s=0.0)
@@ -312,7 +312,7 @@ class StoreFolder:
 def number_of(name: str) -> int:
     """Return the number of the store *name*, 0 if it is no store's name."""
     digits = name.removeprefix(_STORE)
-    is_store = name != digits and digits.isascii() and digits.isdigit() and len(digits) < 16  # noqa: PLR2004
+    is_store = name != digits and digits.isascii() and digits.isdigit() and len(digits) < 16
     return int(digits) if is_store else 0
 
 

@@ -55,7 +55,7 @@ class Entry:
         return hash(self._fields())
 
     def __repr__(self) -> str:
-        shown = self.value if len(self.value) <= 40 else self.value[:40] + b"..."  # noqa: PLR2004
+        shown = self.value if len(self.value) <= 40 else self.value[:40] + b"..."
         return f"Entry({shown!r}, {self.expires!r}, {self.stored!r}, {self.sequence!r})"
 
     def _fields(self) -> tuple[bytes, float, float, int]:

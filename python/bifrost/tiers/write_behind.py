@@ -120,7 +120,7 @@ class Batch:
             self.everything = True
 
     def parts(self, max_bytes: int, max_keys: int) -> Iterator[Batch]:
-        """Yield batches that make the same changes and are at most so large, one after the other."""
+        """Yield batches, none larger, that make the same changes one after the other."""
         part = Batch()
         part.everything, part.subjects = self.everything, self.subjects
         part.prefixes = self.prefixes
@@ -171,7 +171,7 @@ class WriteBehind:
         self._batch = Batch()
         self._committing: Batch | None = None
         self._thread: Thread | None = None
-        self._urgent = self._closing = False
+        self._urgent = self._closing = self._lingers = False
         self._pause_s = 0.0
         self.dropped = 0
         """Puts that never reached the store."""
@@ -300,7 +300,7 @@ class WriteBehind:
         self._batch, self._committing = hidden, None
         self._changed = Condition()
         self._thread = None
-        self._urgent = self._closing = False
+        self._urgent = self._closing = self._lingers = False
 
     def _wake(self, *, urgent: bool = False) -> None:
         if self._thread is None and not self._closing:
@@ -311,7 +311,9 @@ class WriteBehind:
                 return
             self._thread = thread
         self._urgent = self._urgent or urgent
-        self._changed.notify_all()
+        # A lingering thread sees the change when it is done with that: no switch for every put.
+        if urgent or not self._lingers:
+            self._changed.notify_all()
 
     def _wait_for_batch(self) -> Waiter:
         waiter = Waiter()
@@ -342,11 +344,13 @@ class WriteBehind:
             while not self._batch and not self._closing:
                 self._changed.wait()
             until = monotonic() + max(LINGER_S, self._pause_s)
+            self._lingers = True
             while not (self._urgent or self._closing):
                 left = until - monotonic()
                 if left <= 0:
                     break
                 self._changed.wait(left)
+            self._lingers = False
             return bool(self._batch or (self._closing and self._batch.touched))
 
     def _commit_next(self) -> None:

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Lays the headers of the wheels out as an OpenUSD installation has them, with a pxrConfig.cmake.
+
+No OpenUSD installation can be had from a package registry. This one differs from a real one in its
+folders, its one namespace macro and its CMake package, which is what resolver/usd.h and CMakeLists.txt
+must cope with; its library is the wheel's.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+_FOLDERS = {
+    "ar": "usd/ar", "arch": "base/arch", "gf": "base/gf", "js": "base/js", "plug": "base/plug",
+    "tf": "base/tf", "trace": "base/trace", "vt": "base/vt", "work": "base/work",
+    "boost": "external/boost",
+}  # fmt: skip
+_MACRO = re.compile(r"\b[A-Z]+_(NAMESPACE_(?:OPEN_SCOPE|CLOSE_SCOPE|USING_DIRECTIVE))\b")
+_INCLUDE = re.compile(r'([<"])pxr/(' + "|".join(_FOLDERS) + r")/")
+_OWN_HEADER = re.compile(r'#include\s*[<"]pxr/\w+(?:/\w+)?/pxr\.h[>"]')
+
+_PXR_H = """#pragma once
+#define PXR_MAJOR_VERSION 0
+#define PXR_MINOR_VERSION {minor}
+#define PXR_PATCH_VERSION {patch}
+#define PXR_VERSION {minor:02}{patch:02}
+#define PXR_NS pxr
+#define PXR_INTERNAL_NS {namespace}
+#define PXR_NS_GLOBAL ::PXR_NS
+namespace PXR_INTERNAL_NS {{ }}
+namespace PXR_NS {{ using namespace PXR_INTERNAL_NS; }}
+#define PXR_NAMESPACE_OPEN_SCOPE namespace PXR_INTERNAL_NS {{
+#define PXR_NAMESPACE_CLOSE_SCOPE }}
+#define PXR_NAMESPACE_USING_DIRECTIVE using namespace PXR_NS;
+{python}
+"""
+
+_CONFIG = """set(PXR_VERSION "{version}")
+add_library(usd_ms SHARED IMPORTED)
+set_target_properties(usd_ms PROPERTIES
+  IMPORTED_LOCATION "{library}"
+  INTERFACE_INCLUDE_DIRECTORIES "${{CMAKE_CURRENT_LIST_DIR}}/include")
+"""
+
+
+def lay_out(folder: Path, *, with_python: bool = True) -> Path:
+    """Write the installation into *folder* and return it: what `-Dpxr_DIR` wants."""
+    for name, place in _FOLDERS.items():
+        wheel = importlib.metadata.distribution(f"pxr-{name}-dev")
+        source = Path(str(wheel.locate_file(f"pxr-{name}/include/pxr/{name}")))
+        for header in source.rglob("*"):
+            if header.is_file():
+                target = folder / "include" / "pxr" / place / header.relative_to(source)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(_moved(header.read_text()))
+    usd = importlib.metadata.distribution("usd-core")
+    minor, patch = (int(part) for part in usd.version.split(".")[:2])
+    namespace = f"pxrInternal_v0_{minor}_{patch}__pxrReserved__"
+    python = "#define PXR_PYTHON_SUPPORT_ENABLED 1" if with_python else ""
+    pxr = _PXR_H.format(minor=minor, patch=patch, namespace=namespace, python=python)
+    (folder / "include" / "pxr" / "pxr.h").write_text(pxr)
+    (library,) = Path(str(usd.locate_file("usd_core.libs"))).glob("libusd_ms-*.so")
+    (folder / "pxrConfig.cmake").write_text(_CONFIG.format(version=usd.version, library=library))
+    return folder
+
+
+def _moved(text: str) -> str:
+    text = _OWN_HEADER.sub('#include "pxr/pxr.h"', text)
+    text = _INCLUDE.sub(lambda m: f"{m[1]}pxr/{_FOLDERS[m[2]]}/", text)
+    return _MACRO.sub(r"PXR_\1", text)
