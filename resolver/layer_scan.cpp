@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <set>
 #include <string_view>
+#include <thread>
 
 #include "usd.h"
 
@@ -23,6 +26,7 @@ constexpr std::size_t kVersionAt = 8;
 constexpr std::size_t kContentsOffsetAt = 16;
 constexpr std::size_t kSectionNameBytes = 16;
 constexpr std::size_t kSectionBytes = kSectionNameBytes + 16;
+constexpr std::size_t kLongestReference = 4096;
 constexpr std::size_t kBootstrapBytes = 88;
 constexpr std::size_t kTokensAt = 24;  // after three numbers: count, size, compressed size
 constexpr std::uint64_t kMostSections = 64;
@@ -67,22 +71,50 @@ class File {
   std::uint64_t size_ = 0;
 };
 
-bool contains(std::string_view bytes, const std::vector<std::string>& schemes) {
-  return std::any_of(schemes.begin(), schemes.end(), [&](const std::string& scheme) {
-    const std::string mark = scheme + ":";
-    return memmem(bytes.data(), bytes.size(), mark.data(), mark.size()) != nullptr;
-  });
+using Found = std::set<std::string>;
+
+// Without what USD appended to the reference: file format arguments, a path inside a package.
+std::string entityOf(std::string_view assetPath) {
+  std::string_view reference = assetPath.substr(0, assetPath.find(":SDF_FORMAT_ARGS:"));
+  if (!reference.empty() && reference.back() == ']') {
+    reference = reference.substr(0, reference.find('['));
+  }
+  return std::string(reference);
 }
 
-bool textMentions(const File& file, const std::vector<std::string>& schemes) {
-  constexpr std::uint64_t kChunk = 1ULL << 20U;
-  constexpr std::uint64_t kOverlap = 256;  // longer than any scheme
-  for (std::uint64_t at = 0; at < file.size(); at += kChunk) {
-    if (contains(file.read(at, kChunk + kOverlap), schemes)) {
-      return true;
+// Adds the asset paths `@<scheme>:...@` that are whole in *text*.
+void collectFromText(std::string_view text, const std::vector<std::string>& schemes, Found& found) {
+  for (const std::string& scheme : schemes) {
+    const std::string mark = "@" + scheme + ":";
+    for (std::size_t at = text.find(mark); at != std::string_view::npos;
+         at = text.find(mark, at + mark.size())) {
+      const std::size_t end = text.find_first_of("@\n", at + mark.size());
+      if (end != std::string_view::npos && text[end] == '@' && end - at < kLongestReference) {
+        found.insert(entityOf(text.substr(at + 1, end - at - 1)));
+      }
     }
   }
-  return false;
+}
+
+void collectFromFile(const File& file, const std::vector<std::string>& schemes, Found& found) {
+  constexpr std::uint64_t kChunk = 4ULL << 20U;
+  for (std::uint64_t at = 0; at < file.size(); at += kChunk) {
+    collectFromText(file.read(at, kChunk + kLongestReference), schemes, found);
+  }
+}
+
+// Adds the tokens that start with a scheme. A "#" makes one a clip template, which names no file.
+void collectFromTokens(std::string_view tokens, const std::vector<std::string>& schemes, Found& found) {
+  for (const std::string& scheme : schemes) {
+    const std::string mark = scheme + ":";
+    for (std::size_t at = tokens.find(mark); at != std::string_view::npos;
+         at = tokens.find(mark, at + mark.size())) {
+      const std::string_view token = tokens.substr(at, tokens.find('\0', at) - at);
+      if ((at == 0 || tokens[at - 1] == '\0') && token.find('#') == std::string_view::npos) {
+        found.insert(entityOf(token));
+      }
+    }
+  }
 }
 
 std::uint64_t numberAt(std::string_view bytes, std::size_t at) {
@@ -106,34 +138,78 @@ std::string tokenSection(const File& crate, std::uint64_t contentsOffset) {
   return {};
 }
 
-bool crateMentions(const File& crate, const std::string& bootstrap,
-                   const std::vector<std::string>& schemes) {
+void collectFromCrate(const File& crate, const std::string& bootstrap,
+                      const std::vector<std::string>& schemes, Found& found) {
   BIFROST_USD_USING
   const std::string section = tokenSection(crate, numberAt(bootstrap, kContentsOffsetAt));
   const bool isCompressed = bootstrap[kVersionAt] > 0 || bootstrap[kVersionAt + 1] >= 4;
   if (!isCompressed) {
-    return contains(section, schemes);
+    collectFromTokens(section, schemes, found);
+    return;
   }
   const std::uint64_t size = numberAt(section, 8);
   const std::uint64_t compressedSize = numberAt(section, 16);
   if (size == 0 || size > kMostTokenBytes || section.size() < kTokensAt ||
       compressedSize > section.size() - kTokensAt) {
-    return false;
+    return;
   }
   std::string tokens(size, '\0');
   const std::size_t got = TfFastCompression::DecompressFromBuffer(
       section.data() + kTokensAt, tokens.data(), compressedSize, size);
-  return got <= size && contains(std::string_view(tokens).substr(0, got), schemes);
+  if (got <= size) {
+    collectFromTokens(std::string_view(tokens).substr(0, got), schemes, found);
+  }
 }
 
-}  // namespace
-
-bool mentionsScheme(const std::string& path, const std::vector<std::string>& schemes) {
+void collect(const std::string& path, const std::vector<std::string>& schemes, Found& found) {
   const File file(path);
   const std::string bootstrap = file.read(0, kBootstrapBytes);
   const bool isCrate = bootstrap.size() == kBootstrapBytes &&
                        bootstrap.compare(0, kCrateMagic.size(), kCrateMagic) == 0;
-  return isCrate ? crateMentions(file, bootstrap, schemes) : textMentions(file, schemes);
+  if (isCrate) {
+    collectFromCrate(file, bootstrap, schemes, found);
+  } else {
+    collectFromFile(file, schemes, found);
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> referencesIn(const std::string& path, const std::vector<std::string>& schemes) {
+  Found found;
+  collect(path, schemes, found);
+  return {found.begin(), found.end()};
+}
+
+bool isReadableLayer(const std::string& path) {
+  const std::string_view extension = std::string_view(path).substr(path.find_last_of('.') + 1);
+  return extension == "usd" || extension == "usda" || extension == "usdc";
+}
+
+std::vector<std::string> referencesInAll(const std::vector<std::string>& paths,
+                                         const std::vector<std::string>& schemes) {
+  constexpr std::size_t kFilesWorthAThread = 64;
+  const std::size_t count = std::min<std::size_t>({4, std::max(1U, std::thread::hardware_concurrency()),
+                                                   1 + paths.size() / kFilesWorthAThread});
+  std::vector<Found> founds(count);
+  std::atomic<std::size_t> next{0};
+  const auto read = [&](Found& found) {
+    for (std::size_t i = next.fetch_add(1); i < paths.size(); i = next.fetch_add(1)) {
+      collect(paths[i], schemes, found);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (std::size_t t = 1; t < count; ++t) {
+    threads.emplace_back([&, t] { read(founds[t]); });
+  }
+  read(founds[0]);
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  for (std::size_t t = 1; t < count; ++t) {
+    founds[0].merge(founds[t]);
+  }
+  return {founds[0].begin(), founds[0].end()};
 }
 
 }  // namespace bifrost

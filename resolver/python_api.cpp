@@ -35,8 +35,6 @@ bool fill(PythonApi& api, void* library) {
          find(library, "PyImport_ImportModule", api.ImportModule) &&
          find(library, "PyObject_GetAttrString", api.GetAttr) &&
          find(library, "PyObject_CallObject", api.Call) &&
-         find(library, "PyObject_GetIter", api.GetIter) &&
-         find(library, "PyIter_Next", api.IterNext) &&
          find(library, "PyTuple_New", api.TupleNew) &&
          find(library, "PyTuple_SetItem", api.TupleSetItem) &&
          find(library, "PyUnicode_DecodeUTF8", api.TextFromUtf8) &&
@@ -44,7 +42,6 @@ bool fill(PythonApi& api, void* library) {
          find(library, "PyBytes_AsStringAndSize", api.BytesData) &&
          find(library, "PyErr_Fetch", api.ErrFetch) &&
          find(library, "PyErr_NormalizeException", api.ErrNormalize) &&
-         find(library, "PyErr_Restore", api.ErrRestore) &&
          find(library, "PyErr_Clear", api.ErrClear) && find(library, "PyObject_Str", api.Str) &&
          find(library, "Py_DecRef", api.DecRef) &&
          find(library, "Py_IncRef", api.IncRef) &&

@@ -27,8 +27,6 @@ struct PythonApi {
   decltype(&::PyImport_ImportModule) ImportModule;
   decltype(&::PyObject_GetAttrString) GetAttr;
   decltype(&::PyObject_CallObject) Call;
-  decltype(&::PyObject_GetIter) GetIter;
-  decltype(&::PyIter_Next) IterNext;
   decltype(&::PyTuple_New) TupleNew;
   decltype(&::PyTuple_SetItem) TupleSetItem;
   decltype(&::PyUnicode_DecodeUTF8) TextFromUtf8;
@@ -36,7 +34,6 @@ struct PythonApi {
   decltype(&::PyBytes_AsStringAndSize) BytesData;
   decltype(&::PyErr_Fetch) ErrFetch;
   decltype(&::PyErr_NormalizeException) ErrNormalize;
-  decltype(&::PyErr_Restore) ErrRestore;
   decltype(&::PyErr_Clear) ErrClear;
   decltype(&::PyObject_Str) Str;
   decltype(&::Py_DecRef) DecRef;

@@ -354,7 +354,7 @@ Object importBridge(const PythonApi& api) {
   return module;
 }
 
-// Hands one reply over. The bytes stay alive and unchanged while the GIL is away.
+// Hands a reply over. The bytes stay alive and unchanged while the GIL is away.
 bool deliver(const PythonApi& api, PyObject* reply, const std::function<void(std::string_view)>& onReply) {
   char* data = nullptr;
   Py_ssize_t size = 0;
@@ -365,35 +365,6 @@ bool deliver(const PythonApi& api, PyObject* reply, const std::function<void(std
   onReply(std::string_view(data, static_cast<std::size_t>(size)));
   api.RestoreThread(saved);
   return true;
-}
-
-bool deliverAll(const PythonApi& api, PyObject* result,
-                const std::function<void(std::string_view)>& onReply) {
-  char* data = nullptr;
-  Py_ssize_t size = 0;
-  if (api.BytesData(result, &data, &size) == 0) {
-    return deliver(api, result, onReply);
-  }
-  api.ErrClear();
-  const Object iterator(api, api.GetIter(result));
-  if (!iterator) {
-    return false;
-  }
-  while (PyObject* next = api.IterNext(iterator.get())) {
-    const Object reply(api, next);
-    if (!deliver(api, reply.get(), onReply)) {
-      return false;
-    }
-  }
-  PyObject* type = nullptr;
-  PyObject* value = nullptr;
-  PyObject* traceback = nullptr;
-  api.ErrFetch(&type, &value, &traceback);
-  if (type == nullptr) {
-    return true;
-  }
-  api.ErrRestore(type, value, traceback);
-  return false;
 }
 
 }  // namespace
@@ -435,7 +406,7 @@ PythonBridge::Outcome PythonBridge::call(const char* function,
       const Object callable(*api, api->GetAttr(module.get(), function));
       const Object tuple = tupleOf(*api, arguments);
       const Object result(*api, callable ? api->Call(callable.get(), tuple.get()) : nullptr);
-      if (result && deliverAll(*api, result.get(), onReply)) {
+      if (result && deliver(*api, result.get(), onReply)) {
         outcome = Outcome::kAnswered;
       }
     }

@@ -22,14 +22,14 @@ class PythonBridge {
   static PythonBridge& get();
 
   enum class Outcome {
-    kAnswered,     // the function returned; every reply was handed over
+    kAnswered,     // the function returned; its reply was handed over
     kUnavailable,  // there is no Python, or no bridge in it; said once
     kFailed,       // the function raised; said once for each kind of error
     kClosed,       // Python is on its way out, or was never coming
   };
 
-  // Calls `bifrost.usd.bridge.<function>(*arguments)` with text arguments. It returns bytes, or an
-  // iterable of bytes: each is handed to *onReply* as it comes, without the GIL held.
+  // Calls `bifrost.usd.bridge.<function>(*arguments)` with text arguments. The bytes that it returns are
+  // handed to *onReply*, without the GIL held.
   //
   // Any thread, the GIL held or not, no lock held. Starts an interpreter when the process has none.
   // Not noexcept, and nothing here swallows `catch (...)`: taking the GIL while Python is being

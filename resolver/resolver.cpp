@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "resolver.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 #include <vector>
@@ -68,15 +69,7 @@ const std::vector<std::string>& ownSchemes() {
   return *schemes;
 }
 
-void warnOfFailures(const std::vector<Resolution>& answers) {
-  for (const Resolution& answer : answers) {
-    if (!answer.resolved()) {
-      bifrost::warnOnce(answer.identifier, answer.failureCode, answer.message);
-    }
-  }
-}
-
-std::vector<Resolution> decoded(std::string_view reply) {
+bifrost::Answers decoded(std::string_view reply) {
   auto answers = bifrost::decodeAnswers(reply);
   if (!answers) {
     bifrost::warnOnce("Python bridge", "bad_reply", "the bridge's reply can't be read");
@@ -85,24 +78,49 @@ std::vector<Resolution> decoded(std::string_view reply) {
   return std::move(*answers);
 }
 
-// Calls the bridge and adds what it answers to the table as it comes.
-PythonBridge::Outcome fill(ContextAnswers& answers, const char* function,
-                           std::initializer_list<std::string_view> arguments) {
-  std::vector<Resolution> failed;
-  const auto outcome = PythonBridge::get().call(function, arguments, [&](std::string_view reply) {
-    std::vector<Resolution> fresh = decoded(reply);
-    for (const Resolution& answer : fresh) {
-      if (!answer.resolved()) {
-        failed.push_back(answer);
+std::string joined(const std::vector<std::string>& identifiers) {
+  std::string text;
+  for (const std::string& identifier : identifiers) {
+    text += (text.empty() ? "" : std::string(1, '\0')) + identifier;
+  }
+  return text;
+}
+
+// Asks the bridge for *identifiers* and adds what it answers to the table. Returns the layer files whose
+// references nobody has asked for yet.
+std::vector<std::string> fill(ContextAnswers& answers, const std::string& policy,
+                              const std::vector<std::string>& identifiers, const std::string& known) {
+  std::vector<std::string> layers;
+  const auto take = [&](std::string_view reply) {
+    bifrost::Answers fresh = decoded(reply);
+    for (const Resolution& answer : fresh.resolutions) {
+      if (!fresh.isComplete && !answer.templated && bifrost::isReadableLayer(answer.path)) {
+        layers.push_back(answer.path);
       }
     }
     TF_DEBUG(BIFROST_BRIDGE)
-        .Msg("BIFROST_BRIDGE: %s answered %zu references, %zu bytes\n", function, fresh.size(),
-             reply.size());
-    answers.table().add(std::move(fresh));
-  });
-  warnOfFailures(failed);
-  return outcome;
+        .Msg("BIFROST_BRIDGE: asked for %zu, answered %zu%s, %zu bytes\n", identifiers.size(),
+             fresh.resolutions.size(), fresh.isComplete ? " (all there is)" : "", reply.size());
+    answers.table().add(std::move(fresh.resolutions));
+  };
+  PythonBridge::get().call("resolve", {policy, answers.root(), joined(identifiers), known}, take);
+  return layers;
+}
+
+// Asks for *breadth*, and then, breadth by breadth, for what the layers that it resolved to name: a
+// manager that can't say what a shot needs is asked as often as the shot has levels.
+void askAhead(ContextAnswers& answers, std::vector<std::string> breadth) {
+  std::string known = std::to_string(answers.table().size());
+  while (!breadth.empty()) {
+    const std::vector<std::string> layers = fill(answers, answers.policy(), breadth, known);
+    known = "ahead";
+    breadth = bifrost::referencesInAll(layers, ownSchemes());
+    breadth.erase(std::remove_if(breadth.begin(), breadth.end(),
+                                 [&](const std::string& reference) {
+                                   return answers.table().find(reference) != nullptr;
+                                 }),
+                  breadth.end());
+  }
 }
 
 // Asks the bridge for one identifier; whatever happens, the table has an answer for it afterwards.
@@ -110,12 +128,13 @@ void ask(ContextAnswers& answers, const std::string& identifier) {
   TF_DEBUG(BIFROST_RESOLVE)
       .Msg("BIFROST_RESOLVE: miss %s in (%s) %s\n", identifier.c_str(), answers.policy().c_str(),
            answers.root().c_str());
-  // With no context bound there is no opening that more could be known of, and nobody's policy but the
-  // environment's.
-  const bool isBound = &answers != &ContextAnswers::unbound();
-  const std::string policy = isBound ? answers.policy() : environmentPolicy();
-  const std::string known = isBound ? std::to_string(answers.table().size()) : "unbound";
-  fill(answers, "resolve", {policy, answers.root(), identifier, known});
+  if (&answers == &ContextAnswers::unbound()) {
+    // With no context bound there is no opening that more could be known of, and nobody's policy but
+    // the environment's.
+    fill(answers, environmentPolicy(), {identifier}, "unbound");
+  } else {
+    askAhead(answers, {identifier});
+  }
   if (answers.table().find(identifier) == nullptr) {
     Resolution nothing;
     nothing.identifier = identifier;
@@ -170,24 +189,17 @@ std::string extensionOf(std::string_view identifier) {
                                                            : std::string(path.substr(dot + 1));
 }
 
-// Reads ahead of composition, once for each root: the one moment at which Sdf may be called.
+// Asks ahead of composition for what the root names, once for each root.
 void prepare(const BifrostResolverContext& context) {
   ContextAnswers& answers = *context.answers();
-  if (!answers.claimPreparation() || !bifrost::mentionsScheme(answers.root(), ownSchemes())) {
+  if (!answers.claimPreparation()) {
     return;
   }
-  TF_DEBUG(BIFROST_CONTEXT).Msg("BIFROST_CONTEXT: reading ahead of %s\n", context.text().c_str());
-  const ArResolverContext wrapped(context);
-  const ArResolverContextBinder binder(wrapped);
-  fill(answers, "prepare", {answers.policy(), answers.root()});
-}
-
-std::string joined(const std::vector<std::string>& identifiers) {
-  std::string text;
-  for (const std::string& identifier : identifiers) {
-    text += (text.empty() ? "" : std::string(1, '\0')) + identifier;
+  std::vector<std::string> named = bifrost::referencesIn(answers.root(), ownSchemes());
+  if (!named.empty()) {
+    TF_DEBUG(BIFROST_CONTEXT).Msg("BIFROST_CONTEXT: asking ahead of %s\n", context.text().c_str());
+    askAhead(answers, std::move(named));
   }
-  return text;
 }
 
 // Runs an override's body; what it throws becomes a warning and the fallback.
@@ -228,7 +240,13 @@ std::string BifrostResolver::_CreateIdentifierForNewAsset(
 ArResolvedPath BifrostResolver::_Resolve(const std::string& assetPath) const {
   return guarded("Resolve", ArResolvedPath{}, [&] {
     const Resolution* known = lookUp(currentAnswers(), withoutFormatArgs(assetPath));
-    return known != nullptr ? ArResolvedPath(known->path) : ArResolvedPath{};
+    if (known == nullptr) {
+      return ArResolvedPath{};
+    }
+    if (!known->resolved()) {
+      bifrost::warnOnce(known->identifier, known->failureCode, known->message);
+    }
+    return ArResolvedPath(known->path);
   });
 }
 
@@ -282,7 +300,8 @@ void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
     std::vector<std::string> moved;
     PythonBridge::get().call(
         "refresh", {answers.policy(), answers.root(), joined(floating)}, [&](std::string_view reply) {
-          const std::vector<std::string> more = answers.table().replace(decoded(reply));
+          const std::vector<std::string> more =
+              answers.table().replace(std::move(decoded(reply).resolutions));
           moved.insert(moved.end(), more.begin(), more.end());
         });
     TF_DEBUG(BIFROST_CONTEXT)

@@ -9,7 +9,8 @@ namespace bifrost {
 
 namespace {
 
-constexpr std::string_view kMagic = "BFW1";
+constexpr std::string_view kMagic = "BFW2";
+constexpr std::uint8_t kComplete = 1;
 constexpr std::uint8_t kImmutable = 1;
 constexpr std::uint8_t kTemplated = 2;
 constexpr std::uint8_t kFailed = 4;
@@ -79,25 +80,26 @@ Resolution readAnswer(Reader& reader, double epochToMonotonic) {
 
 }  // namespace
 
-std::optional<std::vector<Resolution>> decodeAnswers(std::string_view bytes) {
+std::optional<Answers> decodeAnswers(std::string_view bytes) {
   Reader reader(bytes);
   if (reader.text(kMagic.size()) != kMagic) {
     return std::nullopt;
   }
+  Answers answers;
   const auto servedBy = static_cast<Tier>(reader.number<std::uint8_t>());
+  answers.isComplete = (reader.number<std::uint8_t>() & kComplete) != 0;
   const auto microseconds = reader.number<float>();
   const auto count = reader.number<std::uint32_t>();
   if (!reader.good() || count > reader.left() / kLeastEntryBytes) {
     return std::nullopt;
   }
   const double epochToMonotonic = monotonicNow() - epochNow();
-  std::vector<Resolution> answers;
-  answers.reserve(count);
+  answers.resolutions.reserve(count);
   for (std::uint32_t i = 0; i < count; ++i) {
-    answers.push_back(readAnswer(reader, epochToMonotonic));
+    Resolution& answer = answers.resolutions.emplace_back(readAnswer(reader, epochToMonotonic));
     if (servedBy != Tier::kNone) {
-      answers.back().tier = servedBy;
-      answers.back().microseconds = microseconds;
+      answer.tier = servedBy;
+      answer.microseconds = microseconds;
     }
   }
   if (!reader.good() || reader.left() != 0) {

@@ -13,7 +13,13 @@
 
 namespace bifrost {
 
+struct Answers {
+  std::vector<Resolution> resolutions;
+  // Whether they are everything that will be asked for, so that reading ahead would find nothing.
+  bool isComplete = false;
+};
+
 // The answers that *bytes* hold, or nothing when they are not of this format, whole and in bounds.
-std::optional<std::vector<Resolution>> decodeAnswers(std::string_view bytes);
+std::optional<Answers> decodeAnswers(std::string_view bytes);
 
 }  // namespace bifrost

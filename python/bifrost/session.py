@@ -138,9 +138,12 @@ class Session:
         Drop what the caches of this host hold about *references*, for every context.
 
         Other processes follow within a second; USD sees it when it refreshes.
+
+        Raises:
+            TierError: other processes could not be told. This one forgot.
         """
-        self.tiers.invalidate(ref.encode("utf-8", "surrogateescape") for ref in references)
         self.cache.forget_failures()
+        self.tiers.invalidate(ref.encode("utf-8", "surrogateescape") for ref in references)
 
     def assetio_manager(self) -> AssetioManager:
         """Return the handler that holds the OpenAssetIO manager."""

@@ -166,7 +166,7 @@ void manyContextsComeAndGo() {
 }
 
 std::string wireBytes() {
-  std::string bytes = "BFW1";
+  std::string bytes = "BFW2";
   const auto append = [&](const auto& value) {
     bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
   };
@@ -175,6 +175,7 @@ std::string wireBytes() {
     bytes += value;
   };
   append(std::uint8_t{0});
+  append(std::uint8_t{1});
   append(0.0F);
   append(std::uint32_t{1});
   append(std::uint8_t{3});
@@ -191,8 +192,10 @@ std::string wireBytes() {
 void theWireIsReadInBoundsOrNotAtAll() {
   const std::string bytes = wireBytes();
   const auto answers = bifrost::decodeAnswers(bytes);
-  expect(answers && answers->size() == 1 && (*answers)[0].path == "/a.usd", "a whole reply is read");
-  expect(answers && (*answers)[0].immutable && std::isinf((*answers)[0].freshUntil), "flags and times");
+  expect(answers && answers->isComplete && answers->resolutions.size() == 1 &&
+             answers->resolutions[0].path == "/a.usd", "a whole reply is read");
+  expect(answers && answers->resolutions[0].immutable &&
+             std::isinf(answers->resolutions[0].freshUntil), "flags and times");
   for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
     expect(!bifrost::decodeAnswers(std::string_view(bytes).substr(0, cut)), "a cut reply is refused");
   }

@@ -388,7 +388,11 @@ def test_a_folder_removed_under_a_process_is_made_again(folder, reopened):
     reopened.flush()
 
     assert [1] == found(reopened, range(1000))
+    assert newest < reopened.invalidations.sequence()
     assert reopened.invalidations.invalidated_since(newest) is None
+    number = reopened.invalidations.note_invalidation([b"asset1"])
+    assert newest + 1 < number == reopened.invalidations.sequence()
+    assert [] == found(reopened, [1])
 
 
 # Folders that are not ours, or closed

@@ -14,7 +14,7 @@ from bifrost.tiers.tier import FOREVER
 from bifrost.tiers.tiered import TieredCache
 from bifrost.usd import closures as module
 from bifrost.usd import wire
-from bifrost.usd.closures import Closures, known_references, resolved, root_state
+from bifrost.usd.closures import Closures, resolved, root_state
 
 NOW = 1_000_000.0
 SCOPE, OTHER = b"s" * 16, b"o" * 16
@@ -84,6 +84,10 @@ def closures(tiers, later, clock):
 def answer(reference, path=None, **changes):
     changes = {"expires": NOW + 60.0, "tier": "manager", **changes}
     return reference, Resolution(reference, path or f"/store/{reference}.usda", **changes)
+
+
+def known_references(answers):
+    return {reference for reference, _ in wire.decode(answers)}
 
 
 def recorded(closures, later, *answers, root=ROOT, scope=SCOPE):
@@ -189,13 +193,25 @@ def test_only_what_expired_is_asked_again(closures, later, clock):
     assert {"a"} == closures.stale_references(closure)
 
 
-def test_failures_are_asked_again(closures, later):
+def test_failures_are_kept_apart(closures, later):
     """
-    On every replay, together with whatever else is.
+    They are asked again when one of them is wanted, and make nothing stale until then.
     """
     closure = recorded(closures, later, answer("a"), ("b", GONE))
 
-    assert {"b"} == closures.stale_references(closure)
+    assert ("b",) == closure.failed
+    assert {"a"} == known_references(closure.answers)
+    assert closures.stale_references(closure) is None
+
+
+def test_a_failure_that_was_mended_is_an_answer(closures, later):
+    """
+    The newer outcome counts, either way.
+    """
+    recorded(closures, later, answer("a"), ("b", GONE))
+    closure = recorded(closures, later, ("a", GONE), answer("b"))
+
+    assert (("a",), {"b"}) == (closure.failed, known_references(closure.answers))
 
 
 def test_what_was_invalidated_is_asked_again(closures, later, tiers):

@@ -67,10 +67,10 @@ def test_marking_a_tier_changes_the_header_only(pairs, tier):
     A replay hands on recorded bytes without reading them.
     """
     data = wire.encode(pairs)
-    marked = wire.served_by(data, tier, 2.5)
+    marked = wire.served_by(data, tier, 2.5, is_complete=True)
 
-    assert (b"BFW1", wire.TIERS[tier], 2.5, len(pairs)) == struct.unpack_from("<4sBfI", marked)
-    assert data[13:] == marked[13:]
+    assert (b"BFW2", wire.TIERS[tier], 1, 2.5, len(pairs)) == struct.unpack_from("<4sBBfI", marked)
+    assert data[14:] == marked[14:]
     assert [name for name, _ in pairs] == [name for name, _ in wire.decode(marked)]
 
 
@@ -84,7 +84,7 @@ def test_the_layout_is_the_documented_one():
         return b"".join(struct.pack("<I", len(text)) + text for text in each)
 
     assert data == (
-        struct.pack("<4sBfI", b"BFW1", 0, 0.0, 2)
+        struct.pack("<4sBBfI", b"BFW2", 0, 0, 0.0, 2)
         + struct.pack("<BBddf", 1, 0, 0.0, 5.0, 0.5)
         + texts(b"a", b"/a.usda", b"", b"", b"m")
         + struct.pack("<BBddf", 0, 4, 0.0, 9.0, 0.5)
@@ -178,7 +178,7 @@ def test_a_count_beyond_the_bytes_asks_for_no_memory():
     Four billion answers in twenty bytes are damage, not an allocation.
     """
     with pytest.raises(ValueError, match="damaged"):
-        list(wire.decode(struct.pack("<4sBfI", b"BFW1", 0, 0.0, 2**32 - 1) + b"\0" * 20))
+        list(wire.decode(struct.pack("<4sBBfI", b"BFW2", 0, 0, 0.0, 2**32 - 1) + b"\0" * 20))
 
 
 def test_nothing_is_something():

@@ -253,7 +253,7 @@ class Records:
         if 0 < sequence < numbers.floor:
             return True
         place = floor_key(key[SUBJECT_AT:])
-        raw = txn.get(place)
+        raw: bytes | None = txn.get(place)
         if raw is None:
             return False
         number = raw[: _U64.size]

@@ -79,7 +79,7 @@ class SharedCache:
         self._retired: list[Store] = []
         # Where invalidations go while the store's log can't be written.
         self._local: LocalInvalidations | None = None
-        self._newest = 0
+        self._newest = 0  # the largest number seen
         self._bypassed = self._touching = False
         self._news: list[str] = []
         self._kept_out = (False, False, False)
@@ -142,9 +142,10 @@ class SharedCache:
         numbers = self._read(lambda records, txn: records.numbers(txn))
         if self._local is not None:
             return self._local.sequence()
-        if numbers is not None:
-            self._newest = max(self._newest, numbers.newest)
-        return self._newest
+        if numbers is None:
+            return self._newest
+        self._newest = max(self._newest, numbers.newest)
+        return int(numbers.newest)
 
     def note(self, subjects: Iterable[bytes] | None) -> int:
         """Invalidate *subjects*, None: everything; return the newest number."""
@@ -156,10 +157,11 @@ class SharedCache:
             self._backlog.hide(subjects)
             return self._local.note_invalidation(subjects)
         try:
-            self._newest = max(self._newest, self._backlog.note(subjects, _PATIENCE_S))
+            newest = self._backlog.note(subjects, _PATIENCE_S)
         finally:
             self.tell()
-        return self._newest
+        self._newest = max(self._newest, newest)
+        return newest
 
     def invalidated_since(self, sequence: int) -> list[bytes] | None:
         """Return the subjects invalidated after *sequence*; None: nobody knows."""
@@ -333,7 +335,7 @@ class SharedCache:
     def _use(self, store: Store) -> None:
         self._store = store
         with store.environment.begin() as txn:
-            self._newest = store.records.numbers(txn).newest
+            self._newest = max(self._newest, store.records.numbers(txn).newest)
             self._touching = store.records.used_bytes(txn) > _TOUCHING * self._max_bytes
         if store.readonly:
             self._local = self._local or LocalInvalidations(self._newest + 1)
@@ -362,7 +364,7 @@ class SharedCache:
     def _make(self, name: str) -> Store:
         store = None
         try:
-            store = make_store(self._lmdb, self._folder, name, self._max_bytes)
+            store = make_store(self._lmdb, self._folder, name, self._max_bytes, self._newest)
             self._folder.put_in_force(name)
         except BaseException:
             if store is not None:

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import os
+from time import time
 
 from bifrost.tiers.codec import DamagedError
 from bifrost.tiers.records import Records
-from bifrost.tiers.store_folder import FolderError, StoreFolder, number_of, unusable
+from bifrost.tiers.store_folder import FolderError, StoreFolder, unusable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,9 +109,11 @@ def open_store(lmdb: Any, folder: StoreFolder, name: str, map_size: int) -> Stor
         raise
 
 
-def make_store(lmdb: Any, folder: StoreFolder, name: str, map_size: int) -> Store:
+def make_store(lmdb: Any, folder: StoreFolder, name: str, map_size: int, known: int) -> Store:
     """
     Make an empty store in the folder *name*, which is new.
+
+    Its invalidation log begins above *known*, the largest number that this process has seen.
 
     Raises:
         FolderError, lmdb.Error, OSError: it can't be made.
@@ -122,11 +125,10 @@ def make_store(lmdb: Any, folder: StoreFolder, name: str, map_size: int) -> Stor
     try:
         environment = _environment(lmdb, folder.path(name), map_size, readonly=False)
         store = Store(folder, name, hold, environment)
-        # Above the numbers of all stores before, even where their log can't be read; and, by
-        # chance, none that a store had which somebody removed by hand.
-        newest = (number_of(name) << 48) + int.from_bytes(os.urandom(5), "big")
         with environment.begin(write=True) as txn:
-            store.records.begin(txn, newest)
+            # Microseconds: above the numbers of any store before, also where its log can't be read
+            # any more. Nobody invalidates a million times a second.
+            store.records.begin(txn, max(int(time() * 1e6), known + 1))
         environment.sync(True)
         return store
     except BaseException:

@@ -3,9 +3,9 @@
 What the C++ resolver calls (resolver/python_bridge.h): one crossing answers for many references.
 
 The functions never raise for what a manager or a reference does: a failure is an answer too. They run
-on any thread, composition's workers among them, several at once. `resolve` never touches Sdf, Usd or
-Pcp, directly or through a thread it waits for: OpenUSD calls it with the layer registry locked, and it
-would hang. `prepare` may: it is called before composition, with nothing locked.
+on any thread, composition's workers among them, several at once. Nothing here touches Sdf, Usd or Pcp,
+directly or through a thread it waits for: OpenUSD resolves with the layer registry locked, and a call
+back into it would hang.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from time import monotonic, perf_counter, time
 from typing import Any
 
@@ -27,7 +27,7 @@ from bifrost.usd.later import Later
 
 # References that follow one another this closely belong to one opening, where no context says so.
 _SAME_OPENING_S = 2.0
-_MOST_POLICIES = 1_000
+_MOST_REMEMBERED = 1_000
 
 
 class Bridge:
@@ -48,6 +48,7 @@ class Bridge:
         self.closures.after_fork()
         self._lock = threading.Lock()
         self._leaders: dict[str, tuple[str, float]] = {}
+        self._failed: dict[str, tuple[str, ...]] = {}
 
     def snapshot(self, policy: str) -> ContextSnapshot | Failure:
         """Return who asks under *policy*, or why that can't be said."""
@@ -57,58 +58,37 @@ class Bridge:
                 known = from_policy(policy).snapshot() if policy else Context().snapshot()
             except ValueError as error:
                 known = Failure(Code.UNKNOWN, f"the context's policy: {error}")
-            if len(self._snapshots) >= _MOST_POLICIES:
+            if len(self._snapshots) >= _MOST_REMEMBERED:
                 self._snapshots.clear()
             self._snapshots[policy] = known
         return known
 
-    def resolve(self, policy: str, root: str, identifier: str, known: str) -> bytes:
+    def resolve(self, policy: str, root: str, identifiers: list[str], known: str) -> bytes:
         """
-        Answer for *identifier*, and for all that is known to be asked next.
+        Answer for *identifiers*, and for all that is known to be asked next.
 
-        *known* is how many answers the context's table has: its first miss replays its closure, and
-        C++ lets the others wait for that. It is `unbound` where no context is bound.
+        *known* is how many answers the context's table has: its first crossing replays the closure,
+        and C++ lets other threads wait for that. It is `ahead` for what layers name that nobody has
+        opened yet, and `unbound` where no context is bound.
         """
         who = self.snapshot(policy)
         if isinstance(who, Failure):
-            return self._encoded([(identifier, who)], 0.0)
+            return self._encoded([(identifier, who) for identifier in identifiers], 0.0)
         start = perf_counter()
         if known == "unbound":
-            return self._encoded(self._ask([identifier], who).items(), start)
+            return self._encoded(self._ask(identifiers, who).items(), start)
         is_first = known == "0"
         sequence = self.session.tiers.sequence()
-        opening = root or self._leader(who, policy, identifier, is_first)
-        answers: dict[str, Any] = {}
-        replay = self._replay(who, opening, start) if is_first else None
-        if replay is not None:
-            replayed = replay[0]
-            if identifier in closures.known_references(replayed):
-                return replayed
-            answers.update(wire.decode(replayed))
-        answers.update(self._answers_for(identifier, who, is_first))
-        self.closures.record(self._scope(who), opening, answers, sequence)
-        return self._encoded(answers.items(), start)
-
-    def prepare(self, policy: str, root: str) -> Iterator[bytes]:
-        """
-        Yield everything that opening the layer file *root* will ask for, as it becomes known.
-
-        Cheapest first: the recorded closure; our catalogue's relationships; else the layers
-        themselves, breadth by breadth, through Sdf.
-        """
-        who = self.snapshot(policy)
-        if isinstance(who, Failure):
-            return
-        start = perf_counter()
-        known: set[str] = set()
-        replay = self._replay(who, root, start)
-        if replay is not None:
-            replayed, recorded_for = replay
-            yield replayed
-            if recorded_for == closures.root_state(root):
-                return
-            known = closures.known_references(replayed)
-        yield from self._read_ahead(who, root, known)
+        opening = root or self._leader(who, policy, identifiers[0], is_first)
+        replayed = self._replay(who, opening, identifiers, start) if is_first else None
+        if isinstance(replayed, bytes):
+            return replayed
+        answers = replayed or {}
+        asked = [identifier for identifier in identifiers if identifier not in answers]
+        news, is_complete = self._answers_for(asked, who, opening, known)
+        self.closures.record(self._scope(who), opening, news, sequence)
+        answers.update(news)
+        return self._encoded(answers.items(), start, is_complete)
 
     def refresh(self, policy: str, identifiers: list[str]) -> bytes:
         """Ask the manager anew for *identifiers*, in one batch; what fails is left out."""
@@ -119,78 +99,72 @@ class Bridge:
         reply = self._ask(identifiers, who, fresh=True)
         return self._encoded(closures.resolved(reply.items()).items(), start)
 
-    def _read_ahead(self, who: ContextSnapshot, root: str, known: set[str]) -> Iterator[bytes]:
-        from bifrost.usd import prefetch
-
-        start = perf_counter()
-        scope = self._scope(who)
-        sequence = self.session.tiers.sequence()
-        direct = [ref for ref in prefetch.references_of(root) if ref not in known]
-        if not direct:
-            self.closures.record(scope, root, {}, sequence)
-            return
-        everything = self._closure(direct, who)
-        if everything is not None:
-            answers = dict(self._ask(everything, who).items())
-            self.closures.record(scope, root, answers, sequence)
-            yield self._encoded(answers.items(), start)
-            return
-        reader = prefetch.Reader()
-        breadth = direct
-        while breadth:
-            answers = dict(self._ask(breadth, who).items())
-            known.update(answers)
-            self.closures.record(scope, root, answers, sequence)
-            yield self._encoded(answers.items(), start)
-            # C++ has the answers now: what is opened here finds them in its table.
-            breadth = [
-                ref
-                for ref in reader.read(closures.resolved(answers.items()).values())
-                if ref not in known
-            ]
-            start = perf_counter()
-        prefetch.keep_for_composition(reader.layers, self.later)
-
     def _replay(
-        self, who: ContextSnapshot, root: str, start: float
-    ) -> tuple[bytes, tuple[int, float]] | None:
+        self, who: ContextSnapshot, opening: str, identifiers: list[str], start: float
+    ) -> bytes | dict[str, Any] | None:
         """
-        Return the recorded closure, with what is stale in it asked again, and the state of the root's
-        file that it was recorded for. None if there is none.
+        Return the recorded closure, with what is stale in it asked again: as bytes when it holds all of
+        *identifiers*, else its answers, to which something has to be added. None if there is none.
         """
-        closure = self.closures.find(self._scope(who), root)
+        closure = self.closures.find(self._scope(who), opening)
         if closure is None:
             return None
         try:
-            return self._replayed(closure, who, root, start), closure.root_state
+            stale = self.closures.stale_references(closure)
+            self._note_failed(opening, closure.failed)
+            if stale is None and self._covers(closure, opening, identifiers):
+                cost = _microseconds(start, wire.count(closure.answers))
+                return wire.served_by(closure.answers, closure.tier, cost, is_complete=True)
+            return self._renewed(closure, stale or (), who, opening)
         except ValueError:
             return None  # recorded by another version of this code
 
-    def _replayed(self, closure: Closure, who: ContextSnapshot, root: str, start: float) -> bytes:
-        stale = self.closures.stale_references(closure)
-        if stale is None:
-            cost = _microseconds(start, wire.count(closure.answers))
-            return wire.served_by(closure.answers, closure.tier, cost)
+    def _covers(self, closure: Closure, opening: str, identifiers: list[str]) -> bool:
+        if len(identifiers) > 1 and closure.root_state == closures.root_state(opening):
+            return True  # what the root names, it named then
+        return all(
+            wire.mentions(closure.answers, identifier) or identifier in closure.failed
+            for identifier in identifiers
+        )
+
+    def _note_failed(self, opening: str, failed: tuple[str, ...]) -> None:
+        with self._lock:
+            if len(self._failed) >= _MOST_REMEMBERED:
+                self._failed.clear()
+            if failed:
+                self._failed[opening] = failed
+
+    def _renewed(
+        self, closure: Closure, stale: Collection[str], who: ContextSnapshot, opening: str
+    ) -> dict[str, Any]:
         sequence = self.session.tiers.sequence()
         answers: dict[str, Any] = dict(wire.decode(closure.answers))
         before = {ref: getattr(answers[ref], "path", "") for ref in stale}
-        answers.update(self._ask(list(stale), who).items())
-        moved = [ref for ref in stale if getattr(answers[ref], "path", "") != before[ref]]
+        news = dict(self._ask(list(stale), who).items()) if stale else {}
+        moved = [ref for ref in stale if getattr(news[ref], "path", "") != before[ref]]
         if moved:  # another version may need what the recorded one did not
-            answers.update(self._with_closure(moved, who))
-        self.closures.record(self._scope(who), root, answers, sequence)
-        return self._encoded(answers.items(), start)
+            news.update(self._with_closure(moved, who))
+        self.closures.record(self._scope(who), opening, news, sequence)
+        return answers | news
 
     def _answers_for(
-        self, identifier: str, who: ContextSnapshot, is_first: bool
-    ) -> dict[str, Any]:
-        if is_first:
-            return self._with_closure([identifier], who)
-        answers = dict(self._ask([identifier], who).items())
+        self, identifiers: list[str], who: ContextSnapshot, opening: str, known: str
+    ) -> tuple[dict[str, Any], bool]:
+        """Return answers for *identifiers* and more, and whether they are all that will be asked."""
+        if not identifiers:
+            return {}, self.session.uses_own_catalogue
+        if known == "0":
+            return self._with_closure(identifiers, who), self.session.uses_own_catalogue
+        failed = self._failed.get(opening, ())
+        if any(identifier in failed for identifier in identifiers):
+            # One broken reference is wanted: then so are the others, and one question does for all.
+            identifiers = list(dict.fromkeys([*identifiers, *failed]))
+        answers = dict(self._ask(identifiers, who).items())
         # What a cache knew, an earlier opening asked for, and with it what follows.
-        if getattr(answers[identifier], "tier", "") == "manager":
-            answers = self._with_closure([identifier], who)
-        return answers
+        new = [ref for ref, out in answers.items() if getattr(out, "tier", "") == "manager"]
+        if new and known != "ahead":
+            answers.update(self._with_closure(new, who))
+        return answers, False
 
     def _with_closure(self, references: list[str], who: ContextSnapshot) -> dict[str, Any]:
         return dict(self._ask(self._closure(references, who) or references, who).items())
@@ -208,11 +182,15 @@ class Bridge:
     def _scope(self, who: ContextSnapshot) -> bytes:
         return self.session.cache.scope(who.scope)
 
-    def _encoded(self, answers: Iterable[tuple[str, Any]], start: float) -> bytes:
+    def _encoded(
+        self, answers: Iterable[tuple[str, Any]], start: float, is_complete: bool = False
+    ) -> bytes:
         answers = list(answers)
         expires = time() + self.session.settings.cache.negative_ttl_s
         cost = _microseconds(start, len(answers)) if start else 0.0
-        return wire.encode(answers, microseconds=cost, failure_expires=expires)
+        return wire.encode(
+            answers, microseconds=cost, failure_expires=expires, is_complete=is_complete
+        )
 
     def _leader(
         self, who: ContextSnapshot, policy: str, identifier: str, is_first: bool
@@ -239,14 +217,9 @@ def _microseconds(start: float, count: int) -> float:
     return (perf_counter() - start) * 1e6 / max(count, 1)
 
 
-def resolve(policy: str, root: str, identifier: str, known: str) -> bytes:
-    """Answer for one identifier that the table of the context (policy, root) lacks."""
-    return _bridge().resolve(policy, root, identifier, known)
-
-
-def prepare(policy: str, root: str) -> Iterator[bytes]:
-    """Yield the answers that opening *root* will want; called before composition."""
-    return _bridge().prepare(policy, root)
+def resolve(policy: str, root: str, identifiers: str, known: str) -> bytes:
+    """Answer for *identifiers*, joined by NUL, that the table of the context (policy, root) lacks."""
+    return _bridge().resolve(policy, root, identifiers.split("\0"), known)
 
 
 def refresh(policy: str, root: str, identifiers: str) -> bytes:

@@ -4,8 +4,8 @@ Closures: what was resolved under a root, recorded so that the next open asks fo
 
 A closure's key is (policy, root); where a context has no root it is (policy, the reference that the
 others followed), and those lead to it by an alias each, since composition's threads don't miss in the
-same order twice. Its value is a header and the answers in the bridge's wire format, so that a
-replay is one read of the persistent cache and no work for each answer.
+same order twice. Its value is a header, the references that failed, and the answers in the bridge's wire
+format, so that a replay is one read of the persistent cache and no work for each answer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import replace
 from time import time
 from typing import Any, Final, NamedTuple
 
+from bifrost.errors import Code
 from bifrost.model.reply import Failure
 from bifrost.model.resolution import Resolution
 from bifrost.tiers.tier import FOREVER, Entry
@@ -26,11 +27,12 @@ from bifrost.usd import wire
 from bifrost.usd.later import Later
 
 # When the first answer expires, the change sequence they were valid at, the root file's size and
-# modification time.
-_HEADER: Final = struct.Struct("<dQQd")
+# modification time, and how many bytes the failed references take.
+_HEADER: Final = struct.Struct("<dQQdI")
 # Long enough to gather what an open resolves, short enough to be written when a process lives briefly.
 _RECORD_AFTER_S: Final = 1.0
 _MOST_ANSWERS: Final = 200_000
+_FAILED: Final = Failure(Code.UNKNOWN, "it did not resolve when it was last asked for")
 
 
 class Closure(NamedTuple):
@@ -43,6 +45,7 @@ class Closure(NamedTuple):
         sequence: The tiers' change sequence that they were valid at.
         root_state: Size and modification time of the root's file when it was recorded.
         tier: The tier it was read from.
+        failed: The references that did not resolve. They are asked again when one of them is wanted.
     """
 
     answers: bytes
@@ -50,6 +53,7 @@ class Closure(NamedTuple):
     sequence: int
     root_state: tuple[int, float]
     tier: str
+    failed: tuple[str, ...]
 
 
 class Closures:
@@ -71,8 +75,17 @@ class Closures:
         if found is None or len(found[0].value) <= _HEADER.size:
             return None
         entry, tier = found
-        expires, sequence, size, modified = _HEADER.unpack_from(entry.value)
-        return Closure(entry.value[_HEADER.size :], expires, sequence, (size, modified), tier)
+        expires, sequence, size, modified, length = _HEADER.unpack_from(entry.value)
+        answers_at = _HEADER.size + length
+        failed = entry.value[_HEADER.size : answers_at].decode("utf-8", "surrogateescape")
+        return Closure(
+            entry.value[answers_at:],
+            expires,
+            sequence,
+            (size, modified),
+            tier,
+            tuple(failed.split("\0")) if failed else (),
+        )
 
     def leader(self, scope: bytes, reference: str) -> str | None:
         """Return the reference that *reference* followed when it was last asked for, if any."""
@@ -83,13 +96,17 @@ class Closures:
     def record_follower(self, scope: bytes, leader: str, reference: str) -> None:
         """Remember that *reference* followed *leader*."""
         value = leader.encode("utf-8", "surrogateescape")
-        self._tiers.put({_alias(scope, reference): Entry(value, FOREVER, self._clock())})
+        entry = Entry(value, FOREVER, self._clock(), self._tiers.sequence())
+        self._tiers.put({_alias(scope, reference): entry})
 
     def stale_references(self, closure: Closure) -> set[str] | None:
         """
         Return which of the closure's references must be asked again; None when none need be.
 
         Those that expired, and those invalidated since it was recorded.
+
+        Raises:
+            ValueError: it was recorded by another version of this code.
         """
         changed = self._changed_since(closure.sequence)
         now = self._clock()
@@ -97,7 +114,7 @@ class Closures:
             return None
         stale = set()
         for reference, outcome in wire.decode(closure.answers):
-            if isinstance(outcome, Failure) or outcome.expires <= now:
+            if outcome.expires <= now:
                 stale.add(reference)
             elif changed is None:
                 if not outcome.immutable:
@@ -142,9 +159,12 @@ class Closures:
         if not 0 < len(answers) <= _MOST_ANSWERS:
             return
         now = self._clock()
-        expires = min((_expiry(outcome, now) for outcome in answers.values()), default=FOREVER)
-        header = _HEADER.pack(expires, sequence, *root_state(root))
-        value = header + wire.encode(answers.items(), failure_expires=now)
+        good = resolved(answers.items())
+        expires = min((outcome.expires for outcome in good.values()), default=FOREVER)
+        failed = "\0".join(ref for ref in answers if ref not in good)
+        failed_bytes = failed.encode("utf-8", "surrogateescape")
+        header = _HEADER.pack(expires, sequence, *root_state(root), len(failed_bytes))
+        value = header + failed_bytes + wire.encode(good.items())
         self._tiers.put({key: Entry(value, FOREVER, now, sequence)})
 
     def _recorded(self, scope: bytes, root: str) -> dict[str, Any]:
@@ -153,7 +173,8 @@ class Closures:
             return {}
         try:
             stale = self.stale_references(closure) or ()
-            return {
+            failed: dict[str, Any] = dict.fromkeys(closure.failed, _FAILED)
+            return failed | {
                 # What changed since it was recorded is asked again on the next replay.
                 ref: replace(outcome, expires=0.0)
                 if ref in stale and isinstance(outcome, Resolution)
@@ -173,20 +194,9 @@ def root_state(root: str) -> tuple[int, float]:
     return info.st_size, info.st_mtime
 
 
-def known_references(answers: bytes) -> set[str]:
-    """Return the references that *answers*, in the wire format, are about."""
-    return {reference for reference, _ in wire.decode(answers)}
-
-
 def resolved(answers: Iterable[tuple[str, Any]]) -> dict[str, Resolution]:
     """Return those of *answers* that resolved."""
     return {ref: outcome for ref, outcome in answers if isinstance(outcome, Resolution)}
-
-
-def _expiry(outcome: Any, now: float) -> float:
-    # A failure is asked again on every replay, together with whatever else is: one round trip for all
-    # broken references instead of one for each.
-    return now if isinstance(outcome, Failure) else outcome.expires
 
 
 def _alias(scope: bytes, reference: str) -> bytes:

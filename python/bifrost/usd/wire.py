@@ -6,8 +6,9 @@ Little-endian, packed. The reader in C++ is resolver/wire.cpp.
 
 | part | bytes |
 |---|---|
-| `BFW1` | 4 |
+| `BFW2` | 4 |
 | tier that served all of it (0: each answer says its own) | 1 |
+| 1 where the answers are everything that will be asked for | 1 |
 | microseconds that each answer cost, if the tier above is not 0 | 4, float |
 | count | 4 |
 | then, for each answer: tier, flags (1 immutable, 2 templated, 4 failed) | 1, 1 |
@@ -26,8 +27,8 @@ from bifrost.errors import Code
 from bifrost.model.reply import Failure
 from bifrost.model.resolution import Resolution
 
-_MAGIC: Final = b"BFW1"
-_HEADER: Final = struct.Struct("<4sBfI")
+_MAGIC: Final = b"BFW2"
+_HEADER: Final = struct.Struct("<4sBBfI")
 _FIXED: Final = struct.Struct("<BBddf")
 _LENGTH: Final = struct.Struct("<I")
 _TEXTS: Final = 5
@@ -41,7 +42,11 @@ _FAILED: Final = 4
 
 
 def encode(
-    answers: Iterable[tuple[str, Any]], *, microseconds: float = 0.0, failure_expires: float = 0.0
+    answers: Iterable[tuple[str, Any]],
+    *,
+    microseconds: float = 0.0,
+    failure_expires: float = 0.0,
+    is_complete: bool = False,
 ) -> bytes:
     """
     Return the bytes for (identifier, `Resolution` or `Failure`) pairs.
@@ -50,6 +55,7 @@ def encode(
         answers: What to tell C++.
         microseconds: What each of them cost.
         failure_expires: Until when failures are believed, in seconds since the epoch.
+        is_complete: Whether these are everything that will be asked for.
     """
     chunks: list[bytes] = [b""]
     count = 0
@@ -69,21 +75,33 @@ def encode(
             data = text.encode("utf-8", "surrogateescape")
             chunks.append(_LENGTH.pack(len(data)))
             chunks.append(data)
-    chunks[0] = _HEADER.pack(_MAGIC, 0, 0.0, count)
+    chunks[0] = _HEADER.pack(_MAGIC, 0, is_complete, 0.0, count)
     return b"".join(chunks)
 
 
-def served_by(data: bytes, tier: str, microseconds: float) -> bytes:
+def served_by(data: bytes, tier: str, microseconds: float, *, is_complete: bool) -> bytes:
     """Return *data* marked as served by *tier*, each answer at *microseconds*, without reading it."""
-    count = _HEADER.unpack_from(data)[3]
-    header = _HEADER.pack(_MAGIC, TIERS[tier], microseconds, count)
+    header = _HEADER.pack(_MAGIC, TIERS[tier], is_complete, microseconds, count(data))
     return header + memoryview(data)[_HEADER.size :]
 
 
 def count(data: bytes) -> int:
-    """Return how many answers *data* holds."""
-    number: int = _HEADER.unpack_from(data)[3]
+    """
+    Return how many answers *data* holds.
+
+    Raises:
+        ValueError: it is of another format.
+    """
+    if len(data) < _HEADER.size or not data.startswith(_MAGIC):
+        raise ValueError("not the bridge's format")
+    number: int = _HEADER.unpack_from(data)[4]
     return number
+
+
+def mentions(data: bytes, identifier: str) -> bool:
+    """Whether *data* has an answer for *identifier*: a search of its bytes, not a reading of it."""
+    text = identifier.encode("utf-8", "surrogateescape")
+    return _LENGTH.pack(len(text)) + text in data
 
 
 def decode(data: bytes) -> Iterator[tuple[str, Any]]:
@@ -94,9 +112,7 @@ def decode(data: bytes) -> Iterator[tuple[str, Any]]:
         ValueError: it is of another format, or damaged.
     """
     try:
-        magic, _, _, number = _HEADER.unpack_from(data)
-        if magic != _MAGIC:
-            raise ValueError("not the bridge's format")
+        number = count(data)
         at = _HEADER.size
         for _ in range(number):
             tier, flags, modified, expires, _ = _FIXED.unpack_from(data, at)

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resolver contexts: their identity, their text, and where they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bifrost.context import Context, policy
+from bifrost.testing.show import Show, layer
+
+PRELUDE = """
+import sys
+from bifrost.usd import stage as bifrost_stage
+bifrost_stage.warm()
+from pxr import Ar, Sdf, Usd
+resolver = Ar.GetResolver()
+def context(text):
+    return resolver.CreateContextFromString("bifrost", text)
+"""
+
+
+@pytest.fixture
+def run(run_python):
+    """Run source after the prelude and return the lines it printed."""
+
+    def run_source(source: str, *arguments: object, **options: object) -> list[str]:
+        return run_python(PRELUDE + source, *arguments, **options).stdout.splitlines()
+
+    return run_source
+
+
+def test_equal_text_is_an_equal_context_however_it_is_written(run) -> None:
+    """
+    Order, white space and escapes don't matter; values do.
+    """
+    lines = run(
+        """
+one = context("version=2;user=a b")
+print(one == context(" user = a%20b ;; version=2 "), hash(one) == hash(context("user=a b;version=2")))
+print(one == context("version=3;user=a b"), one == resolver.CreateDefaultContext())
+print(one == resolver.CreateContextFromStrings([("bifrost", "user=a b;version=2")]))
+"""
+    )
+
+    assert ["True True", "False False", "True"] == lines
+
+
+def test_a_context_is_printable(run, tmp_path: Path) -> None:
+    """
+    `print`, `repr`, `str` and the debug string say policy and root, and crash nowhere.
+    """
+    root = tmp_path / "root.usda"
+    root.write_text(layer())
+
+    lines = run(
+        """
+made = context("version=2")
+print(made)
+print(repr(made))
+print(made.GetDebugString())
+stage = Usd.Stage.Open(sys.argv[1])
+print(stage.GetPathResolverContext().Get()[0])
+""",
+        root,
+    )
+
+    assert "Ar.ResolverContext('bifrost(version=2)')" == lines[0] == lines[1]
+    assert "bifrost(version=2)" == lines[2]
+    assert f"bifrost(root={root})" == lines[-1]
+
+
+def test_an_unknown_part_is_ignored_with_a_warning(run_python) -> None:
+    """
+    A typo must not silently mean something else.
+    """
+    done = run_python(PRELUDE + "print(context('verison=2;version=1') == context('version=1'))")
+
+    assert "True\n" == done.stdout
+    assert "verison=2" in done.stderr
+
+
+def test_the_environment_gives_the_default_policy(show: Show, run) -> None:
+    """
+    `BIFROST_CONTEXT` is what contexts mean that nobody gave a policy, with or without one bound.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    show.publish("leaf.usda", layer(value="2"))
+    root = show.root("root.usda", leaf)
+
+    lines = run(
+        """
+stage = Usd.Stage.Open(sys.argv[1])
+print(stage.GetPrimAtPath("/p0").GetAttribute("v").Get())
+print(str(resolver.Resolve(sys.argv[2])).split("/")[-2])
+""",
+        root,
+        leaf,
+        env={"BIFROST_CONTEXT": "version=1"},
+    )
+
+    assert ["1", "v1"] == lines
+
+
+def test_as_of_a_time_is_the_version_of_that_time(show: Show, run) -> None:
+    """
+    A whole show as it was, by one timestamp; before the first version there is nothing.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    first = show.catalogue.versions("leaf.usda")[0].created.isoformat()
+    show.publish("leaf.usda", layer(value="2"))
+
+    lines = run(
+        """
+for moment in (sys.argv[2], "2001-01-01T00:00:00Z", "2999-01-01T00:00:00Z"):
+    with Ar.ResolverContextBinder(context("as_of=" + moment)):
+        print(str(resolver.Resolve(sys.argv[1])).split("/")[-2:-1])
+""",
+        leaf,
+        first,
+    )
+
+    assert ["['v1']", "[]", "['v2']"] == lines
+
+
+def test_python_writes_the_policy_that_cpp_reads(run) -> None:
+    """
+    `bifrost.context.policy` is canonical: C++ makes the same text of it.
+    """
+    made = Context(version="2", user="Zoë / x;y=z", current_project="p q", as_of="2026-01-01T00:00:00+01:00")
+
+    lines = run("print(context(sys.argv[1]).GetDebugString().strip())", policy(made))
+
+    assert [f"bifrost({policy(made)})"] == lines
+
+
+def test_a_forked_child_resolves_on_its_own(show: Show, run) -> None:
+    """
+    After use in the parent, with its threads and its cache left behind.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    other = show.publish("other.usda", layer(value="2"))
+
+    lines = run(
+        """
+import os
+assert resolver.Resolve(sys.argv[1])
+for _ in range(5):
+    child = os.fork()
+    if child == 0:
+        ok = bool(resolver.Resolve(sys.argv[1])) and bool(resolver.Resolve(sys.argv[2]))
+        os._exit(0 if ok else 1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(bool(resolver.Resolve(sys.argv[2])))
+""",
+        leaf,
+        other,
+    )
+
+    assert ["0"] * 5 + ["True"] == lines
+
+
+def test_udim_and_other_templates_resolve_without_a_look_at_the_disk(show: Show, run) -> None:
+    """
+    `<UDIM>` stays in the resolved path, for whoever reads the tiles.
+    """
+    from bifrost.catalogue import Publication
+
+    pattern = str(show.folder / "wood.<UDIM>.png")
+    show.catalogue.publish(
+        [Publication("wood.<UDIM>.png", "wood", "texture", pattern, checksum="x", templated=True)]
+    )
+
+    lines = run("print(resolver.Resolve('bifrost:///assets/wood.<UDIM>.png'))")
+
+    assert [pattern] == lines
+
+
+def test_ids_with_spaces_at_signs_and_umlauts_resolve(show: Show, run) -> None:
+    """
+    Whatever a file may be called can be published, referenced and opened.
+    """
+    names = ["a b.usda", "mail@home.usda", "größe.usda", "100%.usda", "x[1].usda", "q?.usda", "h#.usda"]
+    references = [show.publish(name, layer(value=str(i))) for i, name in enumerate(names)]
+    root = show.root("root.usda", *references)
+
+    lines = run(
+        """
+stage = Usd.Stage.Open(sys.argv[1])
+print([stage.GetPrimAtPath("/p%d" % i).GetAttribute("v").Get() for i in range(7)])
+""",
+        root,
+    )
+
+    assert ["['0', '1', '2', '3', '4', '5', '6']"] == lines
