@@ -13,7 +13,9 @@ Registry& registry() {
   return *map;
 }
 
-std::string keyOf(const std::string& policy, const std::string& root) { return policy + '\0' + root; }
+std::string keyOf(const std::string& policy, const std::string& root) {
+  return policy + '\0' + root;
+}
 
 }  // namespace
 
@@ -80,9 +82,10 @@ void ContextAnswers::forgetFlights() {
   }
 }
 
-bool ContextAnswers::shareFlight(const std::string& identifier, const std::function<void()>& ask,
-                                 const std::function<void(const std::function<void()>&)>& withoutGil,
-                                 std::chrono::seconds patience) {
+bool ContextAnswers::shareFlight(
+    const std::string& identifier, const std::function<void()>& ask,
+    const std::function<void(const std::function<void()>&)>& withoutGil,
+    std::chrono::seconds patience) {
   std::shared_ptr<Flight> flight;
   bool isPilot = false;
   {

@@ -44,8 +44,8 @@ std::string statsText() {
   }
   return "{\"hits\":" + std::to_string(hits) + ",\"misses\":" + std::to_string(misses) +
          ",\"crossings\":" + std::to_string(PythonBridge::crossings()) +
-         ",\"contexts\":" + std::to_string(contexts.size()) + ",\"entries\":" + std::to_string(entries) +
-         ",\"bytes\":" + std::to_string(bytes) + "}";
+         ",\"contexts\":" + std::to_string(contexts.size()) +
+         ",\"entries\":" + std::to_string(entries) + ",\"bytes\":" + std::to_string(bytes) + "}";
 }
 
 }  // namespace

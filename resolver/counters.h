@@ -15,4 +15,5 @@ void countMiss();
 
 // Writes the counters as a JSON object into *buffer* and returns how many bytes it takes, the final
 // NUL included; when that is more than *size*, nothing was written. Any thread.
-extern "C" __attribute__((visibility("default"))) int bifrost_resolver_stats(char* buffer, int size);
+extern "C" __attribute__((visibility("default"))) int bifrost_resolver_stats(char* buffer,
+                                                                             int size);

@@ -7,7 +7,8 @@ BIFROST_USD_NAMESPACE_OPEN
 
 TF_REGISTRY_FUNCTION(TfDebug) {
   TF_DEBUG_ENVIRONMENT_SYMBOL(BIFROST_RESOLVE, "Each resolve that is not answered by the table");
-  TF_DEBUG_ENVIRONMENT_SYMBOL(BIFROST_BRIDGE, "Each call into Python: what was asked, what came back");
+  TF_DEBUG_ENVIRONMENT_SYMBOL(BIFROST_BRIDGE,
+                              "Each call into Python: what was asked, what came back");
   TF_DEBUG_ENVIRONMENT_SYMBOL(BIFROST_CONTEXT, "Contexts made, prepared and refreshed");
 }
 

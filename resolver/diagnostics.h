@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TF_DEBUG=BIFROST_RESOLVE,BIFROST_BRIDGE,BIFROST_CONTEXT traces what the resolver does. Warnings go
-// through Tf, so that the application decides where they show; nothing is written to stdout.
+// TF_DEBUG=BIFROST_RESOLVE,BIFROST_BRIDGE,BIFROST_CONTEXT traces what the resolver does. Warnings
+// go through Tf, so that the application decides where they show; nothing is written to stdout.
 #pragma once
 
 #include <mutex>

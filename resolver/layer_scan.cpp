@@ -19,8 +19,9 @@ namespace bifrost {
 
 namespace {
 
-// Crate layout as OpenUSD writes it (pxr/usd/sdf/crateFile.h): an 88-byte bootstrap with the offset of
-// the table of contents, which lists named sections. Tokens are compressed from version 0.4.0 on.
+// Crate layout as OpenUSD writes it (pxr/usd/sdf/crateFile.h): an 88-byte bootstrap with the offset
+// of the table of contents, which lists named sections. Tokens are compressed from version 0.4.0
+// on.
 constexpr std::string_view kCrateMagic = "PXR-USDC";
 constexpr std::size_t kVersionAt = 8;
 constexpr std::size_t kContentsOffsetAt = 16;
@@ -35,8 +36,9 @@ constexpr std::uint64_t kMostTokenBytes = 1ULL << 30U;
 // Plain reads, not a mapping: a file that is truncated under a mapping is a SIGBUS.
 class File {
  public:
-  explicit File(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
-    struct stat info {};
+  explicit File(const std::string& path)
+      : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    struct stat info{};
     if (fd_ >= 0 && fstat(fd_, &info) == 0 && S_ISREG(info.st_mode)) {
       size_ = static_cast<std::uint64_t>(info.st_size);
     }
@@ -56,7 +58,8 @@ class File {
     std::string bytes(at < size_ ? std::min(size, size_ - at) : 0, '\0');
     std::size_t got = 0;
     while (got < bytes.size()) {
-      const ssize_t more = pread(fd_, &bytes[got], bytes.size() - got, static_cast<off_t>(at + got));
+      const ssize_t more =
+          pread(fd_, &bytes[got], bytes.size() - got, static_cast<off_t>(at + got));
       if (more <= 0) {
         break;
       }
@@ -104,7 +107,8 @@ void collectFromFile(const File& file, const std::vector<std::string>& schemes, 
 }
 
 // Adds the tokens that start with a scheme. A "#" makes one a clip template, which names no file.
-void collectFromTokens(std::string_view tokens, const std::vector<std::string>& schemes, Found& found) {
+void collectFromTokens(std::string_view tokens, const std::vector<std::string>& schemes,
+                       Found& found) {
   for (const std::string& scheme : schemes) {
     const std::string mark = scheme + ":";
     for (std::size_t at = tokens.find(mark); at != std::string_view::npos;
@@ -132,7 +136,8 @@ std::string tokenSection(const File& crate, std::uint64_t contentsOffset) {
   for (std::size_t at = 0; at + kSectionBytes <= sections.size(); at += kSectionBytes) {
     if (std::strncmp(&sections[at], "TOKENS", kSectionNameBytes) == 0) {
       const std::uint64_t size = numberAt(sections, at + kSectionNameBytes + 8);
-      return crate.read(numberAt(sections, at + kSectionNameBytes), std::min(size, kMostTokenBytes));
+      return crate.read(numberAt(sections, at + kSectionNameBytes),
+                        std::min(size, kMostTokenBytes));
     }
   }
   return {};
@@ -168,18 +173,12 @@ void collect(const std::string& path, const std::vector<std::string>& schemes, F
                        bootstrap.compare(0, kCrateMagic.size(), kCrateMagic) == 0;
   if (isCrate) {
     collectFromCrate(file, bootstrap, schemes, found);
-  } else {
+  } else if (!bootstrap.empty() && bootstrap.front() == '#') {  // "#usda 1.0", "#sdf 1.4.32"
     collectFromFile(file, schemes, found);
   }
 }
 
 }  // namespace
-
-std::vector<std::string> referencesIn(const std::string& path, const std::vector<std::string>& schemes) {
-  Found found;
-  collect(path, schemes, found);
-  return {found.begin(), found.end()};
-}
 
 bool isReadableLayer(const std::string& path) {
   const std::string_view extension = std::string_view(path).substr(path.find_last_of('.') + 1);
@@ -189,8 +188,9 @@ bool isReadableLayer(const std::string& path) {
 std::vector<std::string> referencesInAll(const std::vector<std::string>& paths,
                                          const std::vector<std::string>& schemes) {
   constexpr std::size_t kFilesWorthAThread = 64;
-  const std::size_t count = std::min<std::size_t>({4, std::max(1U, std::thread::hardware_concurrency()),
-                                                   1 + paths.size() / kFilesWorthAThread});
+  const std::size_t count =
+      std::min<std::size_t>({4, std::max(1U, std::thread::hardware_concurrency()),
+                             1 + paths.size() / kFilesWorthAThread});
   std::vector<Found> founds(count);
   std::atomic<std::size_t> next{0};
   const auto read = [&](Found& found) {

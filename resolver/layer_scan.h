@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which entities does a layer file name? Answered from the file's bytes, without Sdf: so it may be asked
-// inside a resolve, on any thread, without the GIL, and a plain stage pays next to nothing.
+// Which entities does a layer file name? Answered from the file's bytes, without Sdf: so it may be
+// asked inside a resolve, on any thread, without the GIL, and a plain stage pays next to nothing.
 #pragma once
 
 #include <string>
@@ -9,19 +9,16 @@
 
 namespace bifrost {
 
-// The references `<scheme>:...`, for one of *schemes*, that the layer at *path* holds, each once, without
-// file format arguments and package parts. Text is searched for asset paths (`@...@`), of a crate file
-// the token section, where it keeps every string.
+// The references `<scheme>:...`, for one of *schemes*, that the layer at *path* holds, each once,
+// without file format arguments and package parts. Text is searched for asset paths (`@...@`), of a
+// crate file the token section, where it keeps every string.
 //
-// A guess to ask ahead by, no truth: it may hold what only a comment says. A file that can't be read or
-// understood holds nothing; what it does need is asked for when composition gets there.
-std::vector<std::string> referencesIn(const std::string& path, const std::vector<std::string>& schemes);
-
-// Whether *path* has the extension of a layer that `referencesIn` understands.
-bool isReadableLayer(const std::string& path);
-
-// The same for many files at once, read by a few threads.
+// A guess to ask ahead by, no truth: it may hold what only a comment says. A file that can't be
+// read or understood holds nothing; what it does need is asked for when composition gets there.
 std::vector<std::string> referencesInAll(const std::vector<std::string>& paths,
                                          const std::vector<std::string>& schemes);
+
+// Whether *path* has the extension of a layer that `referencesInAll` understands.
+bool isReadableLayer(const std::string& path);
 
 }  // namespace bifrost

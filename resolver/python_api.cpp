@@ -43,8 +43,7 @@ bool fill(PythonApi& api, void* library) {
          find(library, "PyErr_Fetch", api.ErrFetch) &&
          find(library, "PyErr_NormalizeException", api.ErrNormalize) &&
          find(library, "PyErr_Clear", api.ErrClear) && find(library, "PyObject_Str", api.Str) &&
-         find(library, "Py_DecRef", api.DecRef) &&
-         find(library, "Py_IncRef", api.IncRef) &&
+         find(library, "Py_DecRef", api.DecRef) && find(library, "Py_IncRef", api.IncRef) &&
          find(library, "PyCFunction_NewEx", api.FunctionNew) &&
          find(library, "PyRun_SimpleString", api.RunString);
 }

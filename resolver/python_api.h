@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The functions of Python that the bridge calls, found when they are needed: in the process, else in
-// the library that BIFROST_LIBPYTHON names, else in the libpython this plugin was built beside.
+// The functions of Python that the bridge calls, found when they are needed: in the process, else
+// in the library that BIFROST_LIBPYTHON names, else in the libpython this plugin was built beside.
 //
 // Nothing links to libpython, so the plugin loads in a process that has none.
 #pragma once

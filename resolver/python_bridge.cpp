@@ -37,7 +37,12 @@ struct BridgeState {
   // Guards `interpreter` only; while it is held no Python is running that could want it.
   std::mutex startMutex;
   std::condition_variable started;
-  enum class Interpreter { kUnknown, kStarting, kRunning, kRefused } interpreter{Interpreter::kUnknown};
+  enum class Interpreter {
+    kUnknown,
+    kStarting,
+    kRunning,
+    kRefused
+  } interpreter{Interpreter::kUnknown};
 };
 
 BridgeState& state() {
@@ -68,8 +73,8 @@ class Crossing {
   bool isOpen_ = false;
 };
 
-// A thread that Python did not make gets a thread state on its first crossing and keeps it: making one
-// each time costs 7 us instead of 0.1 us. It goes when the thread does.
+// A thread that Python did not make gets a thread state on its first crossing and keeps it: making
+// one each time costs 7 us instead of 0.1 us. It goes when the thread does.
 struct KeptThreadState {
   const PythonApi* api = nullptr;
 
@@ -112,7 +117,8 @@ class Object {
  public:
   Object(const PythonApi& api, PyObject* object) : api_(&api), object_(object) {}
   ~Object() { api_->DecRef(object_); }  // null is fine
-  Object(Object&& other) noexcept : api_(other.api_), object_(std::exchange(other.object_, nullptr)) {}
+  Object(Object&& other) noexcept
+      : api_(other.api_), object_(std::exchange(other.object_, nullptr)) {}
   Object(const Object&) = delete;
   Object& operator=(const Object&) = delete;
   Object& operator=(Object&&) = delete;
@@ -171,8 +177,8 @@ std::string fileOf(const void* symbol) {
   return dladdr(symbol, &info) != 0 && info.dli_fname != nullptr ? info.dli_fname : "";
 }
 
-// Where the `bifrost` package may be: what BIFROST_PYTHONPATH says, else the folder that the package
-// holding this library (<there>/bifrost/plugin/libbifrost.so) was installed into.
+// Where the `bifrost` package may be: what BIFROST_PYTHONPATH says, else the folder that the
+// package holding this library (<there>/bifrost/plugin/libbifrost.so) was installed into.
 std::string packageFolders() {
   const char* named = std::getenv("BIFROST_PYTHONPATH");
   if (named != nullptr && *named != '\0') {
@@ -192,10 +198,14 @@ void addPackageFolders(const PythonApi& api, bool first) {
       "def _add():\n"
       "    import site, sys\n"
       "    before = list(sys.path)\n"
-      "    for folder in '" + quoted + "'.split(':'):\n"
+      "    for folder in '" +
+      quoted +
+      "'.split(':'):\n"
       "        if folder: site.addsitedir(folder)\n"
       "    new = [folder for folder in sys.path if folder not in before]\n"
-      "    sys.path[:] = " + (first ? "new + before" : "before + new") + "\n"
+      "    sys.path[:] = " +
+      (first ? "new + before" : "before + new") +
+      "\n"
       "_add()\n"
       "del _add\n";
   if (api.RunString(script.c_str()) != 0) {
@@ -210,7 +220,7 @@ std::string homeOf(const PythonApi& api) {
                                       std::to_string(PY_MINOR_VERSION) + "/encodings";
   std::string folder = parentOf(fileOf(reinterpret_cast<const void*>(api.IsInitialized)));
   for (; !folder.empty(); folder = parentOf(folder)) {
-    struct stat info {};
+    struct stat info{};
     if (stat((folder + standardLibrary).c_str(), &info) == 0) {
       break;
     }
@@ -224,8 +234,8 @@ bool isBuiltFor(const PythonApi& api) {
   return std::string(api.GetVersion()).compare(0, built.size(), built) == 0;
 }
 
-// At the exit of a process whose interpreter we started nobody finalises Python, so nobody would flush
-// the cache either.
+// At the exit of a process whose interpreter we started nobody finalises Python, so nobody would
+// flush the cache either.
 void shutDownOwnInterpreter();
 
 bool startInterpreter(const PythonApi& api) {
@@ -235,14 +245,16 @@ bool startInterpreter(const PythonApi& api) {
   config.install_signal_handlers = 0;
   config.parse_argv = 0;
   const std::string home = std::getenv("PYTHONHOME") == nullptr ? homeOf(api) : std::string{};
-  PyStatus status = home.empty() ? PyStatus{} : api.ConfigSetText(&config, &config.home, home.c_str());
+  PyStatus status =
+      home.empty() ? PyStatus{} : api.ConfigSetText(&config, &config.home, home.c_str());
   if (api.StatusIsException(status) == 0) {
     status = api.InitializeFromConfig(&config);
   }
   api.ConfigClear(&config);
   if (api.StatusIsException(status) != 0) {
-    warnOnce(kSubject, "no_interpreter",
-             std::string("Python did not start: ") + (status.err_msg != nullptr ? status.err_msg : ""));
+    warnOnce(
+        kSubject, "no_interpreter",
+        std::string("Python did not start: ") + (status.err_msg != nullptr ? status.err_msg : ""));
     return false;
   }
   addPackageFolders(api, /*first=*/true);
@@ -270,9 +282,9 @@ bool ensureInterpreter(const PythonApi& api) {
   const bool isRunning = isBuiltFor(api) && startInterpreter(api);
   if (!isBuiltFor(api)) {
     warnOnce(kSubject, "wrong_python",
-             std::string("the libpython found is ") + api.GetVersion() + ", this plugin was built for " +
-                 std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION) +
-                 "; name the right one in BIFROST_LIBPYTHON");
+             std::string("the libpython found is ") + api.GetVersion() +
+                 ", this plugin was built for " + std::to_string(PY_MAJOR_VERSION) + "." +
+                 std::to_string(PY_MINOR_VERSION) + "; name the right one in BIFROST_LIBPYTHON");
   }
   {
     const std::lock_guard<std::mutex> lock(bridge.startMutex);
@@ -316,7 +328,8 @@ PyObject* onPythonExit(PyObject* self, PyObject* /*arguments*/) {
 
 PyMethodDef onPythonExitDefinition = {"bifrost_close", onPythonExit, METH_NOARGS, nullptr};
 
-// `atexit` runs last-registered first: after this comes what Python's own side registered on import.
+// `atexit` runs last-registered first: after this comes what Python's own side registered on
+// import.
 void hookPythonExit(const PythonApi& api, PyObject* module) {
   if (state().exitHooked.exchange(true)) {
     return;
@@ -348,14 +361,16 @@ Object importBridge(const PythonApi& api) {
   Object module(api, api.ImportModule(kModule));
   if (!module) {
     api.ErrClear();
-    addPackageFolders(api, /*first=*/false);  // an application's Python that doesn't know the package
+    addPackageFolders(api,
+                      /*first=*/false);  // an application's Python that doesn't know the package
     return {api, api.ImportModule(kModule)};
   }
   return module;
 }
 
 // Hands a reply over. The bytes stay alive and unchanged while the GIL is away.
-bool deliver(const PythonApi& api, PyObject* reply, const std::function<void(std::string_view)>& onReply) {
+bool deliver(const PythonApi& api, PyObject* reply,
+             const std::function<void(std::string_view)>& onReply) {
   char* data = nullptr;
   Py_ssize_t size = 0;
   if (api.BytesData(reply, &data, &size) != 0) {
@@ -415,8 +430,9 @@ PythonBridge::Outcome PythonBridge::call(const char* function,
     }
   }
   if (outcome == Outcome::kUnavailable) {
-    warnOnce(kSubject, "no_bridge", "bifrost.usd.bridge can't be imported: " + error +
-                                        " (BIFROST_PYTHONPATH may name the folder of the package)");
+    warnOnce(kSubject, "no_bridge",
+             "bifrost.usd.bridge can't be imported: " + error +
+                 " (BIFROST_PYTHONPATH may name the folder of the package)");
   } else if (outcome == Outcome::kFailed) {
     warnOnce(kSubject, error, std::string(function) + " failed: " + error);
   }
@@ -446,8 +462,8 @@ std::uint64_t PythonBridge::crossings() { return state().crossings.load(); }
 
 namespace {
 
-// A mutex that another thread held at the fork would stay locked in the child for ever. Their holders
-// wait for nothing, so taking them all here is safe, with the GIL held too.
+// A mutex that another thread held at the fork would stay locked in the child for ever. Their
+// holders wait for nothing, so taking them all here is safe, with the GIL held too.
 void beforeFork() {
   ContextAnswers::flightsMutex().lock();
   ContextAnswers::registryMutex().lock();

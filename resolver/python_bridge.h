@@ -28,8 +28,8 @@ class PythonBridge {
     kClosed,       // Python is on its way out, or was never coming
   };
 
-  // Calls `bifrost.usd.bridge.<function>(*arguments)` with text arguments. The bytes that it returns are
-  // handed to *onReply*, without the GIL held.
+  // Calls `bifrost.usd.bridge.<function>(*arguments)` with text arguments. The bytes that it
+  // returns are handed to *onReply*, without the GIL held.
   //
   // Any thread, the GIL held or not, no lock held. Starts an interpreter when the process has none.
   // Not noexcept, and nothing here swallows `catch (...)`: taking the GIL while Python is being

@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::size_t kFirstCapacity = 64;  // a power of two, as every capacity
 
-std::size_t hashOf(std::string_view identifier) { return std::hash<std::string_view>{}(identifier); }
+std::size_t hashOf(std::string_view identifier) {
+  return std::hash<std::string_view>{}(identifier);
+}
 
 std::size_t bytesOf(const Resolution& answer) {
   return answer.identifier.capacity() + answer.path.capacity() + answer.name.capacity() +
@@ -23,13 +25,20 @@ std::size_t bytesOf(const Resolution& answer) {
 
 const char* tierName(Tier tier) {
   switch (tier) {
-    case Tier::kManager: return "manager";
-    case Tier::kMemory: return "memory";
-    case Tier::kLmdb: return "lmdb";
-    case Tier::kRedis: return "redis";
-    case Tier::kStale: return "stale";
-    case Tier::kPins: return "pins";
-    case Tier::kNone: break;
+    case Tier::kManager:
+      return "manager";
+    case Tier::kMemory:
+      return "memory";
+    case Tier::kLmdb:
+      return "lmdb";
+    case Tier::kRedis:
+      return "redis";
+    case Tier::kStale:
+      return "stale";
+    case Tier::kPins:
+      return "pins";
+    case Tier::kNone:
+      break;
   }
   return "";
 }
@@ -58,7 +67,8 @@ struct ResolutionTable::Slots {
 };
 
 std::mutex& ResolutionTable::writerMutex() {
-  static auto* mutex = new std::mutex;  // leaked: threads may still resolve while statics are destroyed
+  static auto* mutex =
+      new std::mutex;  // leaked: threads may still resolve while statics are destroyed
   return *mutex;
 }
 
@@ -80,8 +90,7 @@ const ResolutionTable::Entry* ResolutionTable::probe(const Slots& slots, std::si
                                                      std::string_view identifier) {
   for (std::size_t i = hash & slots.mask;; i = (i + 1) & slots.mask) {
     const Entry* entry = slots.entries[i].load(std::memory_order_acquire);
-    if (entry == nullptr ||
-        (entry->hash == hash && entry->resolution.identifier == identifier)) {
+    if (entry == nullptr || (entry->hash == hash && entry->resolution.identifier == identifier)) {
       return entry;
     }
   }

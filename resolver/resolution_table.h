@@ -17,7 +17,15 @@
 namespace bifrost {
 
 // Who answered. The values are part of the wire format (wire.h, python/bifrost/usd/wire.py).
-enum class Tier : std::uint8_t { kNone = 0, kManager = 1, kMemory = 2, kLmdb = 3, kRedis = 4, kStale = 5, kPins = 6 };
+enum class Tier : std::uint8_t {
+  kNone = 0,
+  kManager = 1,
+  kMemory = 2,
+  kLmdb = 3,
+  kRedis = 4,
+  kStale = 5,
+  kPins = 6
+};
 
 const char* tierName(Tier tier);
 
@@ -50,9 +58,9 @@ enum class Freshness { kUntilRefreshed, kExpires };
 // A hash table with lock-free readers and one writer at a time.
 //
 // Readers take no lock and write to no shared memory, so that many threads resolving at once scale.
-// Hence entries are never freed before the table: a replaced one is retired, and lives as long as its
-// table does, which is as long as its context. `find` may miss an entry that is being inserted right
-// now; callers look again under their flight before they ask anybody.
+// Hence entries are never freed before the table: a replaced one is retired, and lives as long as
+// its table does, which is as long as its context. `find` may miss an entry that is being inserted
+// right now; callers look again under their flight before they ask anybody.
 class ResolutionTable {
  public:
   explicit ResolutionTable(Freshness freshness);
@@ -76,8 +84,8 @@ class ResolutionTable {
   std::size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
   std::uint64_t generation() const { return generation_.load(std::memory_order_relaxed); }
 
-  // Held by every writer of every table; fork handlers hold it too. Nothing else is ever locked, and
-  // the GIL never awaited, by a thread that holds it.
+  // Held by every writer of every table; fork handlers hold it too. Nothing else is ever locked,
+  // and the GIL never awaited, by a thread that holds it.
   static std::mutex& writerMutex();
 
  private:

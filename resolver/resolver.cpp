@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "resolver.h"
 
-#include <algorithm>
 #include <cstdlib>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -86,10 +86,11 @@ std::string joined(const std::vector<std::string>& identifiers) {
   return text;
 }
 
-// Asks the bridge for *identifiers* and adds what it answers to the table. Returns the layer files whose
-// references nobody has asked for yet.
+// Asks the bridge for *identifiers* and adds what it answers to the table. Returns the layer files
+// whose references nobody has asked for yet.
 std::vector<std::string> fill(ContextAnswers& answers, const std::string& policy,
-                              const std::vector<std::string>& identifiers, const std::string& known) {
+                              const std::vector<std::string>& identifiers,
+                              const std::string& known) {
   std::vector<std::string> layers;
   const auto take = [&](std::string_view reply) {
     bifrost::Answers fresh = decoded(reply);
@@ -107,19 +108,31 @@ std::vector<std::string> fill(ContextAnswers& answers, const std::string& policy
   return layers;
 }
 
+// The references that the layer files at *paths* hold. Without the GIL, though it may be held: a
+// Python thread that resolves owns it, and reading files takes its time.
+std::vector<std::string> referencesNamedBy(const std::vector<std::string>& paths) {
+  std::vector<std::string> references;
+  if (!paths.empty()) {
+    PythonBridge::withoutGil([&] { references = bifrost::referencesInAll(paths, ownSchemes()); });
+  }
+  return references;
+}
+
 // Asks for *breadth*, and then, breadth by breadth, for what the layers that it resolved to name: a
 // manager that can't say what a shot needs is asked as often as the shot has levels.
 void askAhead(ContextAnswers& answers, std::vector<std::string> breadth) {
   std::string known = std::to_string(answers.table().size());
+  std::set<std::string> asked;
   while (!breadth.empty()) {
+    asked.insert(breadth.begin(), breadth.end());
     const std::vector<std::string> layers = fill(answers, answers.policy(), breadth, known);
     known = "ahead";
-    breadth = bifrost::referencesInAll(layers, ownSchemes());
-    breadth.erase(std::remove_if(breadth.begin(), breadth.end(),
-                                 [&](const std::string& reference) {
-                                   return answers.table().find(reference) != nullptr;
-                                 }),
-                  breadth.end());
+    breadth.clear();
+    for (std::string& reference : referencesNamedBy(layers)) {
+      if (answers.table().find(reference) == nullptr && asked.count(reference) == 0) {
+        breadth.push_back(std::move(reference));
+      }
+    }
   }
 }
 
@@ -129,8 +142,8 @@ void ask(ContextAnswers& answers, const std::string& identifier) {
       .Msg("BIFROST_RESOLVE: miss %s in (%s) %s\n", identifier.c_str(), answers.policy().c_str(),
            answers.root().c_str());
   if (&answers == &ContextAnswers::unbound()) {
-    // With no context bound there is no opening that more could be known of, and nobody's policy but
-    // the environment's.
+    // With no context bound there is no opening that more could be known of, and nobody's policy
+    // but the environment's.
     fill(answers, environmentPolicy(), {identifier}, "unbound");
   } else {
     askAhead(answers, {identifier});
@@ -195,7 +208,7 @@ void prepare(const BifrostResolverContext& context) {
   if (!answers.claimPreparation()) {
     return;
   }
-  std::vector<std::string> named = bifrost::referencesIn(answers.root(), ownSchemes());
+  std::vector<std::string> named = referencesNamedBy({answers.root()});
   if (!named.empty()) {
     TF_DEBUG(BIFROST_CONTEXT).Msg("BIFROST_CONTEXT: asking ahead of %s\n", context.text().c_str());
     askAhead(answers, std::move(named));
@@ -251,8 +264,8 @@ ArResolvedPath BifrostResolver::_Resolve(const std::string& assetPath) const {
 }
 
 ArResolvedPath BifrostResolver::_ResolveForNewAsset(const std::string& assetPath) const {
-  // Keeps the scheme, so that the questions about writing come here and not to the resolver of files,
-  // which would overwrite the published one.
+  // Keeps the scheme, so that the questions about writing come here and not to the resolver of
+  // files, which would overwrite the published one.
   return ArResolvedPath(assetPath);
 }
 
@@ -263,7 +276,8 @@ ArResolverContext BifrostResolver::_CreateDefaultContext() const {
   });
 }
 
-ArResolverContext BifrostResolver::_CreateDefaultContextForAsset(const std::string& assetPath) const {
+ArResolverContext BifrostResolver::_CreateDefaultContextForAsset(
+    const std::string& assetPath) const {
   return guarded("CreateDefaultContextForAsset", ArResolverContext{}, [&] {
     bifrost::makeContextsPrintable();
     const BifrostResolverContext context(environmentPolicy(), assetPath);
@@ -284,8 +298,8 @@ ArResolverContext BifrostResolver::_CreateContextFromString(const std::string& c
   });
 }
 
-// Asks again what floats, in one batch, and tells the stages of this context, if anything moved. The
-// context is the argument, never the bound one: nothing is bound when an application refreshes.
+// Asks again what floats, in one batch, and tells the stages of this context, if anything moved.
+// The context is the argument, never the bound one: nothing is bound when an application refreshes.
 void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
   guarded("RefreshContext", false, [&] {
     const auto* own = context.Get<BifrostResolverContext>();
@@ -298,12 +312,12 @@ void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
       return false;
     }
     std::vector<std::string> moved;
-    PythonBridge::get().call(
-        "refresh", {answers.policy(), answers.root(), joined(floating)}, [&](std::string_view reply) {
-          const std::vector<std::string> more =
-              answers.table().replace(std::move(decoded(reply).resolutions));
-          moved.insert(moved.end(), more.begin(), more.end());
-        });
+    PythonBridge::get().call("refresh", {answers.policy(), answers.root(), joined(floating)},
+                             [&](std::string_view reply) {
+                               const std::vector<std::string> more =
+                                   answers.table().replace(std::move(decoded(reply).resolutions));
+                               moved.insert(moved.end(), more.begin(), more.end());
+                             });
     TF_DEBUG(BIFROST_CONTEXT)
         .Msg("BIFROST_CONTEXT: refreshed %s: %zu of %zu moved\n", own->text().c_str(), moved.size(),
              floating.size());
@@ -323,7 +337,8 @@ std::string BifrostResolver::_GetExtension(const std::string& assetPath) const {
   return guarded("GetExtension", std::string{}, [&] {
     const std::string_view identifier = withoutFormatArgs(assetPath);
     const Resolution* known = currentAnswers().table().find(identifier);
-    return known != nullptr && known->resolved() ? extensionOf(known->path) : extensionOf(identifier);
+    return known != nullptr && known->resolved() ? extensionOf(known->path)
+                                                 : extensionOf(identifier);
   });
 }
 
@@ -365,8 +380,9 @@ ArTimestamp BifrostResolver::_GetModificationTimestamp(const std::string& assetP
 std::shared_ptr<ArAsset> BifrostResolver::_OpenAsset(const ArResolvedPath& resolvedPath) const {
   return guarded("OpenAsset", std::shared_ptr<ArAsset>{}, [&]() -> std::shared_ptr<ArAsset> {
     const Resolution* known = lookUp(currentAnswers(), withoutFormatArgs(resolvedPath));
-    return known != nullptr && known->resolved() ? ArFilesystemAsset::Open(ArResolvedPath(known->path))
-                                                 : nullptr;
+    return known != nullptr && known->resolved()
+               ? ArFilesystemAsset::Open(ArResolvedPath(known->path))
+               : nullptr;
   });
 }
 

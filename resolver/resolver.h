@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The URI resolver: thin overrides in front of a table. What each is asked for, and when, is told in
-// OpenUSD's ar/resolver.h; no exception of ours leaves one.
+// The URI resolver: thin overrides in front of a table. What each is asked for, and when, is told
+// in OpenUSD's ar/resolver.h; no exception of ours leaves one.
 #pragma once
 
 #include <memory>
@@ -12,8 +12,8 @@
 
 BIFROST_USD_NAMESPACE_OPEN
 
-// Ar may construct several of these at once, on several threads, and keep one: so they own nothing and
-// construction does nothing. What is known lives in bifrost::ContextAnswers.
+// Ar may construct several of these at once, on several threads, and keep one: so they own nothing
+// and construction does nothing. What is known lives in bifrost::ContextAnswers.
 class BifrostResolver final : public ArResolver {
  public:
   BifrostResolver() = default;

@@ -36,7 +36,8 @@ BIFROST_USD_USING
 namespace {
 
 // The same keys as `_POLICY_KEYS` in python/bifrost/context.py; a test compares them.
-constexpr std::array<std::string_view, 5> kPolicyKeys = {"as_of", "locale", "project", "user", "version"};
+constexpr std::array<std::string_view, 5> kPolicyKeys = {"as_of", "locale", "project", "user",
+                                                         "version"};
 
 bool isPolicyKey(std::string_view key) {
   for (const std::string_view known : kPolicyKeys) {
@@ -124,7 +125,8 @@ std::string canonicalPolicy(const std::string& text, std::string* complaint) {
 
 namespace {
 
-// A context shows in Python as its text: `ArResolverContext.Get()`, `repr` and `print` want an object.
+// A context shows in Python as its text: `ArResolverContext.Get()`, `repr` and `print` want an
+// object.
 struct ContextToText {
   static PyObject* convert(const BifrostResolverContext& context) {
     const std::string text = context.text();

@@ -11,12 +11,12 @@
 
 BIFROST_USD_NAMESPACE_OPEN
 
-// Equal, ordered and hashed by (policy, root), so that ArNotice::ResolverChanged finds the stages it
-// means, and two contexts never share an answer.
+// Equal, ordered and hashed by (policy, root), so that ArNotice::ResolverChanged finds the stages
+// it means, and two contexts never share an answer.
 //
 // The policy is canonical text, `key=value` pairs sorted by key and joined by `;`, values
-// percent-encoded; python/bifrost/context.py reads and writes the same. The root is the path given to
-// CreateDefaultContextForAsset; it is empty for contexts made from strings.
+// percent-encoded; python/bifrost/context.py reads and writes the same. The root is the path given
+// to CreateDefaultContextForAsset; it is empty for contexts made from strings.
 class BifrostResolverContext {
  public:
   BifrostResolverContext() = default;
@@ -35,7 +35,8 @@ class BifrostResolverContext {
     return policy() != other.policy() ? policy() < other.policy() : root() < other.root();
   }
   friend std::size_t hash_value(const BifrostResolverContext& context) {
-    return std::hash<std::string>{}(context.policy()) * 31 + std::hash<std::string>{}(context.root());
+    return std::hash<std::string>{}(context.policy()) * 31 +
+           std::hash<std::string>{}(context.root());
   }
 
   std::string text() const;

@@ -2,11 +2,11 @@
 //
 // The only file that knows which OpenUSD it is built against.
 //
-// The `pxr-*-dev` wheels have <pxr/ar/resolver.h> and a namespace macro for each library; an OpenUSD
-// installation (24.08 and later; usdview, Maya, Houdini) has <pxr/usd/ar/resolver.h> and one macro.
-// Whether that OpenUSD has Python is what PXR_PYTHON_SUPPORT_ENABLED says there; for the wheels the
-// build defines it. It must be right: it changes the layout of ArResolverContext's virtual table, and
-// printing a context from Python crashes when the two sides differ.
+// The `pxr-*-dev` wheels have <pxr/ar/resolver.h> and a namespace macro for each library; an
+// OpenUSD installation (24.08 and later; usdview, Maya, Houdini) has <pxr/usd/ar/resolver.h> and
+// one macro. Whether that OpenUSD has Python is what PXR_PYTHON_SUPPORT_ENABLED says there; for the
+// wheels the build defines it. It must be right: it changes the layout of ArResolverContext's
+// virtual table, and printing a context from Python crashes when the two sides differ.
 #pragma once
 
 #if __has_include(<pxr/pxr.h>)
@@ -21,9 +21,9 @@
 
 #if __has_include(<pxr/usd/ar/resolver.h>)
 
+#include <pxr/base/js/value.h>
 #include <pxr/base/plug/plugin.h>
 #include <pxr/base/plug/registry.h>
-#include <pxr/base/js/value.h>
 #include <pxr/base/tf/debug.h>
 #include <pxr/base/tf/diagnostic.h>
 #include <pxr/base/tf/fastCompression.h>

@@ -2,8 +2,8 @@
 //
 // Python's symbols, as weak ones, for what OpenUSD's headers use of them inline.
 //
-// Plug opens libraries with RTLD_NOW: a strong undefined symbol of Python would keep the whole plugin
-// from loading in a process that has none. tests/house checks that no strong one is left.
+// Plug opens libraries with RTLD_NOW: a strong undefined symbol of Python would keep the whole
+// plugin from loading in a process that has none. tests/house checks that no strong one is left.
 #pragma once
 
 #include <locale>  // before Python.h: it redefines what <locale> uses on some platforms

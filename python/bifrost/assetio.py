@@ -173,7 +173,7 @@ class AssetioManager:
             return Reply.of(request, Failure(Code.UNSUPPORTED, message))
         try:
             return Reply(request, tuple(self._ask(ask, manager, request)))
-        except Exception as error:  # what a manager raises is an answer too, and no stage's end
+        except Exception as error:  # noqa: BLE001  what a manager raises is an answer too, and no stage's end
             return Reply.of(request, self._failure(error))
 
     def _ask(self, ask: _Question, manager: hostApi.Manager, request: Request) -> list[Any]:
@@ -248,12 +248,16 @@ class AssetioManager:
             self.round_trips += 1
             try:
                 call([refs[index] for index in part], collected.ok, collected.failed)
-            except Exception as error:  # answered elements keep their answers
+            except Exception as error:  # noqa: BLE001  answered elements keep their answers
                 unanswered = self._failure(error)
             for index, answer in zip(part, collected.finish(expected, unanswered), strict=True):
                 answers[index] = answer
             left = [index for index in part if answers[index] is unanswered]
-            if unanswered.code is Code.MISBEHAVED and unanswered is not _NO_ANSWER and len(part) > 1:
+            if (
+                unanswered.code is Code.MISBEHAVED
+                and unanswered is not _NO_ANSWER
+                and len(part) > 1
+            ):
                 middle = (len(left) + 1) // 2
                 parts.extend(half for half in (left[:middle], left[middle:]) if half)
         return answers
@@ -263,7 +267,9 @@ class AssetioManager:
         message = f"manager {self._identifier}: {error}"
         if isinstance(error, errors.NotImplementedException):
             return Failure(Code.UNSUPPORTED, message)
-        if isinstance(error, errors.InputValidationException):  # asking again won't mend what we asked
+        if isinstance(
+            error, errors.InputValidationException
+        ):  # asking again won't mend what we asked
             return Failure(Code.UNKNOWN, message)
         if isinstance(error, (errors.OpenAssetIOException, OSError)):
             return Failure(Code.UNAVAILABLE, message, retryable=True)

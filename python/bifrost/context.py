@@ -131,9 +131,7 @@ def from_policy(policy: str) -> Context:
     for pair in filter(None, policy.split(";")):
         key, equals, value = pair.partition("=")
         if not equals or key not in _POLICY_KEYS:
-            raise ValueError(
-                f"expected {'=…; '.join(sorted(_POLICY_KEYS))}=…, got {pair[:80]!r}"
-            )
+            raise ValueError(f"expected {'=…; '.join(sorted(_POLICY_KEYS))}=…, got {pair[:80]!r}")
         try:
             values[_POLICY_KEYS[key]] = unquote(value, errors="strict")
         except UnicodeDecodeError:

@@ -61,9 +61,7 @@ class Session:
         handler = self.breaker = Breaker(
             self._manager, settings.breaker.failures, settings.breaker.cooldown_s
         )
-        retry = Retry(
-            handler, settings.retry.attempts, settings.retry.base_s, settings.retry.max_s
-        )
+        retry = Retry(handler, settings.retry.attempts, settings.retry.base_s, settings.retry.max_s)
         self._deadline = Deadline(retry, settings.manager.deadline_s, settings.manager.max_workers)
         self._coalesce = Coalesce(self._deadline)
         self.cache = Cache(self._coalesce, self.tiers, _identity(settings), settings.cache)
@@ -207,7 +205,9 @@ class _LazyManager:
     def handle(self, request: Request) -> Reply:
         try:
             return self.open().handle(request)
-        except BifrostError as error:  # a configuration that can't work fails each element, and says why
+        except (
+            BifrostError
+        ) as error:  # a configuration that can't work fails each element, and says why
             return Reply.of(request, Failure(Code.UNKNOWN, error.message))
 
     def _make(self) -> Any:

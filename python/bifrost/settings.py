@@ -227,9 +227,7 @@ def _check_names(table: Mapping[str, Any], origins: Mapping[str, str]) -> None:
             )
 
 
-def _checked(
-    section: str, values: Mapping[str, Any], origins: Mapping[str, str]
-) -> dict[str, Any]:
+def _checked(section: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> dict[str, Any]:
     kinds = _fields(section)
     checked = {}
     for field, value in values.items():

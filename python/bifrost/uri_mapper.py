@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,7 +47,7 @@ class AssetUriMapper:
     def path_to_uri(path: str | Path) -> str | None:
         """Return the reference for a path with a part `assets` followed by an asset's id, or None."""
         parts = Path(path).parts
-        for folder, name in zip(parts, parts[1:], strict=False):
+        for folder, name in pairwise(parts):
             if folder == "assets" and _FILED_ID.fullmatch(name):
                 return reference_for(name)
         return None
@@ -67,7 +68,11 @@ class AssetUriMapper:
             if (match := _VERSION_FOLDER.fullmatch(entry.name)) and entry.is_dir()
         }
         wanted = max(versions, default=None) if version is None else version
-        files = sorted(f for f in versions[wanted].iterdir() if f.is_file()) if wanted in versions else []
+        files = (
+            sorted(f for f in versions[wanted].iterdir() if f.is_file())
+            if wanted in versions
+            else []
+        )
         return files[0] if files else None
 
     @staticmethod

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The table, the flights and the wire format, alone. Prints "ok" or what failed; exits 1 on a failure.
+// The table, the flights and the wire format, alone. Prints "ok" or what failed; exits 1 on a
+// failure.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -29,7 +30,8 @@ void expect(bool condition, const char* what) {
   }
 }
 
-Resolution answer(const std::string& identifier, const std::string& path, double freshFor_s = 3600.0) {
+Resolution answer(const std::string& identifier, const std::string& path,
+                  double freshFor_s = 3600.0) {
   Resolution resolution;
   resolution.identifier = identifier;
   resolution.path = path;
@@ -47,8 +49,10 @@ void anAnswerStaysUntilItIsReplaced() {
   ResolutionTable table(Freshness::kUntilRefreshed);
   table.add(one(answer("a", "/1", -1.0)));
   table.add(one(answer("a", "/2")));
-  expect(table.find("a")->path == "/1", "a resolved answer outlives its freshness and later answers");
-  expect(table.replace(one(answer("a", "/2"))) == std::vector<std::string>{"a"}, "a move is reported");
+  expect(table.find("a")->path == "/1",
+         "a resolved answer outlives its freshness and later answers");
+  expect(table.replace(one(answer("a", "/2"))) == std::vector<std::string>{"a"},
+         "a move is reported");
   expect(table.replace(one(answer("a", "/2"))).empty(), "no move, no report");
   expect(table.find("a")->path == "/2", "a replaced answer is the new one");
 }
@@ -58,7 +62,8 @@ void aFailureExpires() {
   table.add(one(answer("a", "", -1.0)));
   expect(table.find("a") == nullptr, "an expired failure is a miss");
   table.add(one(answer("a", "/1")));
-  expect(table.find("a") != nullptr && table.find("a")->path == "/1", "a failure can turn into an answer");
+  expect(table.find("a") != nullptr && table.find("a")->path == "/1",
+         "a failure can turn into an answer");
 }
 
 void withoutContextAnswersExpire() {
@@ -138,11 +143,13 @@ void oneFlightForManyMisses() {
 
 void answersDieWithTheirContext() {
   auto first = ContextAnswers::of("policy", "root");
-  expect(first == ContextAnswers::of("policy", "root"), "equal living contexts share their answers");
+  expect(first == ContextAnswers::of("policy", "root"),
+         "equal living contexts share their answers");
   expect(first != ContextAnswers::of("policy", "other"), "another root, other answers");
   first->table().add(one(answer("a", "/1")));
   first.reset();
-  expect(ContextAnswers::of("policy", "root")->table().find("a") == nullptr, "a new context asks anew");
+  expect(ContextAnswers::of("policy", "root")->table().find("a") == nullptr,
+         "a new context asks anew");
 }
 
 void manyContextsComeAndGo() {
@@ -193,11 +200,14 @@ void theWireIsReadInBoundsOrNotAtAll() {
   const std::string bytes = wireBytes();
   const auto answers = bifrost::decodeAnswers(bytes);
   expect(answers && answers->isComplete && answers->resolutions.size() == 1 &&
-             answers->resolutions[0].path == "/a.usd", "a whole reply is read");
+             answers->resolutions[0].path == "/a.usd",
+         "a whole reply is read");
   expect(answers && answers->resolutions[0].immutable &&
-             std::isinf(answers->resolutions[0].freshUntil), "flags and times");
+             std::isinf(answers->resolutions[0].freshUntil),
+         "flags and times");
   for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
-    expect(!bifrost::decodeAnswers(std::string_view(bytes).substr(0, cut)), "a cut reply is refused");
+    expect(!bifrost::decodeAnswers(std::string_view(bytes).substr(0, cut)),
+           "a cut reply is refused");
   }
   expect(!bifrost::decodeAnswers(bytes + "x"), "trailing bytes are refused");
   std::mt19937 random(1);

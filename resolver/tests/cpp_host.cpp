@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An application in C++, as usdcat or a renderer is: it resolves its arguments on several threads at
-// once, with no Python of its own, and prints "<reference> -> <path>" for each.
+// An application in C++, as usdcat or a renderer is: it resolves its arguments on several threads
+// at once, with no Python of its own, and prints "<reference> -> <path>" for each.
 //
 //   cpp_host [--threads N] [--leave] REFERENCE...
 //
-// With --leave it exits while the threads go on resolving: they are stopped by the application's own
-// exit handler, which runs after the plugin's and before OpenUSD's. (Threads that resolve past that crash in OpenUSD itself,
-// whose statics are gone by then: 20 of 30 runs with plain paths and no plugin.)
+// With --leave it exits while the threads go on resolving: they are stopped by the application's
+// own exit handler, which runs after the plugin's and before OpenUSD's. (Threads that resolve past
+// that crash in OpenUSD itself, whose statics are gone by then: 20 of 30 runs with plain paths and
+// no plugin.)
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -77,7 +78,8 @@ int main(int argc, char** argv) {
   for (std::size_t i = 0; i < references.size(); ++i) {
     for (int t = 1; t < threadCount; ++t) {
       if (paths[t][i] != paths[0][i]) {
-        std::fprintf(stderr, "thread %d: %s -> %s\n", t, references[i].c_str(), paths[t][i].c_str());
+        std::fprintf(stderr, "thread %d: %s -> %s\n", t, references[i].c_str(),
+                     paths[t][i].c_str());
         return 1;
       }
     }

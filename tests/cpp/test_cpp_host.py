@@ -9,9 +9,9 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
-import bifrost
 import pytest
 
+import bifrost
 from bifrost.testing.show import Show, layer
 from bifrost.usd import env
 

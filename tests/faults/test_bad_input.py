@@ -161,7 +161,14 @@ def test_one_bad_answer_leaves_the_others_alone(
 
 
 @pytest.mark.parametrize(
-    "fault", ["callback_twice", "callback_twice_different", "callback_from_thread", "wrong_index", "million"]
+    "fault",
+    [
+        "callback_twice",
+        "callback_twice_different",
+        "callback_from_thread",
+        "wrong_index",
+        "million",
+    ],
 )
 def test_an_odd_but_answered_element_resolves(faulty, run_python, fault: str) -> None:
     """
@@ -202,9 +209,7 @@ def test_a_manager_that_hangs_is_given_up_at_the_deadline(faulty, run_python) ->
     """
     environment, root = faulty("hang", everywhere=True, BIFROST_MANAGER__DEADLINE_S="0.5")
 
-    printed, warnings = opened(
-        run_python, root, "faulty:///bad.usda", env=environment, limit_s=40
-    )
+    printed, warnings = opened(run_python, root, "faulty:///bad.usda", env=environment, limit_s=40)
 
     assert ["None", "False", "True", "DeadlineExceededException"] == printed
     assert 1 == len(warnings)

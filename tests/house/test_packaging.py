@@ -28,7 +28,9 @@ GROUPS = {
 
 
 def pins(group):
-    lines = (ROOT / ".ci" / "requirements" / f"{group}.txt").read_text(encoding="utf-8").splitlines()
+    lines = (
+        (ROOT / ".ci" / "requirements" / f"{group}.txt").read_text(encoding="utf-8").splitlines()
+    )
     return dict(line.split("==") for line in lines if not line.startswith("#"))
 
 

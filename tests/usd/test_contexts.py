@@ -128,7 +128,9 @@ def test_python_writes_the_policy_that_cpp_reads(run) -> None:
     """
     `bifrost.context.policy` is canonical: C++ makes the same text of it.
     """
-    made = Context(version="2", user="Zoë / x;y=z", current_project="p q", as_of="2026-01-01T00:00:00+01:00")
+    made = Context(
+        version="2", user="Zoë / x;y=z", current_project="p q", as_of="2026-01-01T00:00:00+01:00"
+    )
 
     lines = run("print(context(sys.argv[1]).GetDebugString().strip())", policy(made))
 
@@ -181,7 +183,15 @@ def test_ids_with_spaces_at_signs_and_umlauts_resolve(show: Show, run) -> None:
     """
     Whatever a file may be called can be published, referenced and opened.
     """
-    names = ["a b.usda", "mail@home.usda", "größe.usda", "100%.usda", "x[1].usda", "q?.usda", "h#.usda"]
+    names = [
+        "a b.usda",
+        "mail@home.usda",
+        "größe.usda",
+        "100%.usda",
+        "x[1].usda",
+        "q?.usda",
+        "h#.usda",
+    ]
     references = [show.publish(name, layer(value=str(i))) for i, name in enumerate(names)]
     root = show.root("root.usda", *references)
 

@@ -19,12 +19,15 @@ bifrost_stage.warm()
 from pxr import Ar, Usd
 from bifrost.session import current
 opened = Usd.Stage.Open(sys.argv[1])
-values = [prim.GetAttribute("v").Get() for prim in opened.Traverse() if prim.HasAttribute("v")]
+prims = [prim for prim in opened.Traverse() if prim.HasAttribute("v")]
+values = [prim.GetAttribute("v").Get() for prim in prims]
 tiers = sorted({row["tier"] for row in bifrost_stage.resolutions(opened)})
 counters = bifrost_stage.resolver_stats()
 print(json.dumps({
     "values": len(values), "tiers": tiers, "crossings": counters["crossings"],
-    "misses": counters["misses"], "layers": len(bifrost_stage.resolutions(opened)), "round_trips": current().stats()["manager"]["round_trips"],
+    "misses": counters["misses"],
+    "layers": len(bifrost_stage.resolutions(opened)),
+    "round_trips": current().stats()["manager"]["round_trips"],
     "openassetio": "openassetio" in sys.modules, "sqlalchemy": "sqlalchemy" in sys.modules,
 }))
 """
@@ -47,7 +50,11 @@ def deep(show: Show) -> Path:
     below: tuple[str, ...] = ()
     for level in range(4):
         below = tuple(
-            show.publish(f"l{level}_{i}.usda", layer(value="x", references=below[i : i + 2]), below[i : i + 2])
+            show.publish(
+                f"l{level}_{i}.usda",
+                layer(value="x", references=below[i : i + 2]),
+                below[i : i + 2],
+            )
             for i in range(10)
         )
     return show.root("root.usda", *below)

@@ -255,7 +255,7 @@ def test_t7_two_contexts_never_see_each_others_layers(show: Show, run) -> None:
 root = Sdf.Layer.FindOrOpen(sys.argv[1])
 stages = [Usd.Stage.Open(root, context(policy)) for policy in ("version=1", "version=2", "version=9")]
 print([value(stage) if stage.GetPrimAtPath("/p0").HasAttribute("v") else None for stage in stages])
-print(resolver.IsContextDependentPath("bifrost:///assets/x") if hasattr(resolver, "IsContextDependentPath") else True)
+print(resolver.IsContextDependentPath("bifrost:///assets/x"))
 """,
         root,
     )
@@ -425,5 +425,3 @@ except Exception as error:
     files = [path for path in own_home.rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if token.encode() in path.read_bytes()]
-
-

@@ -92,7 +92,9 @@ def parse(reference: str) -> AssetReference:
     path, has_query, query = rest.partition("?")
     if "#" in query:
         raise ValueError(f"a fragment means nothing here: {_shown(reference)}")
-    return AssetReference(_asset_id(path, reference), _version(query, reference) if has_query else None)
+    return AssetReference(
+        _asset_id(path, reference), _version(query, reference) if has_query else None
+    )
 
 
 def _asset_id(path: str, reference: str) -> str:

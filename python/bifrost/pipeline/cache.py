@@ -37,21 +37,19 @@ _STALE_RECHECK_S = 30.0
 
 
 class Lifetimes(Protocol):
-    """
-    How long answers live, in seconds; `settings.CacheSettings` is one.
-
-    Attributes:
-        ttl_s: For which the answer to a floating reference is fresh.
-        negative_ttl_s: For which a failure is remembered.
-        stale_s: Past its freshness, for which an answer is served while the manager is down.
-    """
+    """How long answers live; `settings.CacheSettings` is one."""
 
     @property
-    def ttl_s(self) -> float: ...
+    def ttl_s(self) -> float:
+        """Seconds for which the answer to a floating reference is fresh."""
+
     @property
-    def negative_ttl_s(self) -> float: ...
+    def negative_ttl_s(self) -> float:
+        """Seconds for which a failure is remembered."""
+
     @property
-    def stale_s(self) -> float: ...
+    def stale_s(self) -> float:
+        """Seconds past its freshness for which an answer is served while the manager is down."""
 
 
 class Cache:

@@ -115,7 +115,7 @@ class _Job:
     def run(self, inner: Handler) -> None:
         try:
             self.reply = inner.handle(self.request)
-        except BaseException as error:  # raised again in the thread that waits
+        except BaseException as error:  # noqa: BLE001  raised again in the thread that waits
             self.error = error
         finally:
             self.done.set()

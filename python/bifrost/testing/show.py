@@ -58,7 +58,9 @@ class Show:
         return path
 
 
-def layer(*, value: str = "", references: tuple[str, ...] = (), sublayers: tuple[str, ...] = ()) -> str:
+def layer(
+    *, value: str = "", references: tuple[str, ...] = (), sublayers: tuple[str, ...] = ()
+) -> str:
     """Return the text of a layer: default prim `/a` with attribute `v`, and a prim for each reference."""
     lines = ["#usda 1.0", "(", '    defaultPrim = "a"']
     if sublayers:

@@ -192,9 +192,7 @@ class Bridge:
             answers, microseconds=cost, failure_expires=expires, is_complete=is_complete
         )
 
-    def _leader(
-        self, who: ContextSnapshot, policy: str, identifier: str, is_first: bool
-    ) -> str:
+    def _leader(self, who: ContextSnapshot, policy: str, identifier: str, is_first: bool) -> str:
         """
         Return what stands for the root where a context has none: the reference that this one follows.
 
@@ -212,7 +210,6 @@ class Bridge:
         return leader
 
 
-
 def _microseconds(start: float, count: int) -> float:
     return (perf_counter() - start) * 1e6 / max(count, 1)
 
@@ -222,7 +219,7 @@ def resolve(policy: str, root: str, identifiers: str, known: str) -> bytes:
     return _bridge().resolve(policy, root, identifiers.split("\0"), known)
 
 
-def refresh(policy: str, root: str, identifiers: str) -> bytes:
+def refresh(policy: str, _root: str, identifiers: str) -> bytes:
     """Answer anew for what floats; *identifiers* are joined by NUL."""
     return _bridge().refresh(policy, identifiers.split("\0"))
 

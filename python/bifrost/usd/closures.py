@@ -59,9 +59,7 @@ class Closure(NamedTuple):
 class Closures:
     """Reads and records closures. Any thread."""
 
-    def __init__(
-        self, tiers: TieredCache, later: Later, clock: Callable[[], float] = time
-    ) -> None:
+    def __init__(self, tiers: TieredCache, later: Later, clock: Callable[[], float] = time) -> None:
         self._tiers = tiers
         self._later = later
         self._clock = clock
@@ -123,9 +121,7 @@ class Closures:
                 stale.add(reference)
         return stale or None
 
-    def record(
-        self, scope: bytes, root: str, answers: Mapping[str, Any], sequence: int
-    ) -> None:
+    def record(self, scope: bytes, root: str, answers: Mapping[str, Any], sequence: int) -> None:
         """
         Add *answers* to what is recorded for *root*: soon, in one write, on another thread.
 

@@ -67,9 +67,7 @@ def encode(
         else:
             flags = _IMMUTABLE * outcome.immutable | _TEMPLATED * outcome.templated
             tier = TIERS.get(outcome.tier, 0)
-            chunks.append(
-                _FIXED.pack(tier, flags, outcome.modified, outcome.expires, microseconds)
-            )
+            chunks.append(_FIXED.pack(tier, flags, outcome.modified, outcome.expires, microseconds))
             texts = (identifier, outcome.path, outcome.name, outcome.version, outcome.manager)
         for text in texts:
             data = text.encode("utf-8", "surrogateescape")
