@@ -402,7 +402,7 @@ def test_an_answer_comes_back_as_it_was_given(resolution):
     ((first,), (second,)) = ask(cache, HERO), ask(cache, HERO)
 
     def without_tier(each):
-        return {name: getattr(each, name) for name in each.__dataclass_fields__ if name != "tier"}
+        return each._replace(tier="")
 
     assert without_tier(first) == without_tier(second)
     assert 1 == len(manager.asked)

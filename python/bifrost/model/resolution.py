@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(NamedTuple):
     """
     One entity reference's location, and what else the manager said in the same answer.
+
+    A named tuple because a shot has thousands: making one takes 0.4 us, a frozen dataclass 3 us.
 
     Attributes:
         reference: The entity reference that was asked for, without file format arguments.

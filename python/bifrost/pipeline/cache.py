@@ -13,7 +13,6 @@ Answers from the tiers what they know, and keeps what the manager says.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from hashlib import blake2b
 from time import time
 from typing import Any, Protocol
@@ -137,12 +136,12 @@ class Cache:
             answers[reference] = outcome
             if isinstance(outcome, Resolution):
                 expires = FOREVER if outcome.immutable else now + self._lifetimes.ttl_s
-                outcome = answers[reference] = replace(outcome, expires=expires)
+                outcome = answers[reference] = outcome._replace(expires=expires)
                 entries[_key(scope, reference)] = Entry(_packed(outcome), expires, now, sequence)
             elif outcome.code in _OUTAGE:
                 if reference in stale:
-                    answers[reference] = replace(
-                        stale[reference], tier="stale", expires=now + _STALE_RECHECK_S
+                    answers[reference] = stale[reference]._replace(
+                        tier="stale", expires=now + _STALE_RECHECK_S
                     )
             elif not outcome.retryable:
                 taken_back.append(_key(scope, reference))

@@ -38,53 +38,52 @@ class Coalesce:
         limit_s = request.deadline_s
         end = None if limit_s is None else monotonic() + min(limit_s, threading.TIMEOUT_MAX)
         own, foreign = self._claim(request)
-        outcomes: dict[str, Any] = {}
+        outcomes = own.outcomes
         try:
-            if own:
-                outcomes.update(self._inner.handle(request.only(list(own))).items())
+            if own.references:
+                outcomes.update(self._inner.handle(request.only(own.references)).items())
         finally:
-            self._land(request, own, outcomes)
-        for reference, flight in foreign.items():
-            left_s = None if end is None else max(0.0, end - monotonic())
-            landed = flight.landed.wait(left_s)
-            outcomes[reference] = flight.outcome if landed else _LATE
+            self._land(request, own)
+        if foreign:
+            outcomes = dict(outcomes)
+            for reference, flight in foreign.items():
+                left_s = None if end is None else max(0.0, end - monotonic())
+                landed = flight.landed.wait(left_s)
+                outcomes[reference] = flight.outcomes.get(reference, _LOST) if landed else _LATE
         return Reply.by_reference(request, outcomes.__getitem__)
 
-    def _key(self, request: Request, reference: str) -> tuple[str, str, str]:
-        return request.operation, request.context.scope, reference
-
-    def _claim(self, request: Request) -> tuple[dict[str, _Flight], dict[str, _Flight]]:
-        own: dict[str, _Flight] = {}
+    def _claim(self, request: Request) -> tuple[_Flight, dict[str, _Flight]]:
+        own = _Flight()
         foreign: dict[str, _Flight] = {}
+        operation, scope = request.operation, request.context.scope
         with self._lock:
-            for reference in request.references:
-                key = self._key(request, reference)
+            for reference in dict.fromkeys(request.references):
+                key = (operation, scope, reference)
                 # A fresh request must not be served by one that may have been answered already.
                 flight = None if request.fresh else self._flights.get(key)
-                if reference in own:
-                    continue
                 if flight is None:
-                    own[reference] = self._flights[key] = _Flight()
+                    own.references.append(reference)
+                    self._flights[key] = own
                 else:
                     foreign[reference] = flight
         return own, foreign
 
-    def _land(self, request: Request, own: dict[str, _Flight], outcomes: dict[str, Any]) -> None:
+    def _land(self, request: Request, own: _Flight) -> None:
+        operation, scope = request.operation, request.context.scope
         with self._lock:
-            for reference, flight in own.items():
-                key = self._key(request, reference)
-                if self._flights.get(key) is flight:
+            for reference in own.references:
+                key = (operation, scope, reference)
+                if self._flights.get(key) is own:
                     del self._flights[key]
-        for reference, flight in own.items():
-            flight.outcome = outcomes.get(reference, _LOST)
-            flight.landed.set()
+        own.landed.set()
 
 
 class _Flight:
-    """One reference that somebody is asking for."""
+    """What one request asks for, until it is answered. One event for all of it: each costs 10 us."""
 
-    __slots__ = ("landed", "outcome")
+    __slots__ = ("landed", "outcomes", "references")
 
     def __init__(self) -> None:
         self.landed = threading.Event()
-        self.outcome: Any = _LOST
+        self.references: list[str] = []
+        self.outcomes: dict[str, Any] = {}

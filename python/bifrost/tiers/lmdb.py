@@ -47,7 +47,7 @@ class LmdbTier(Tier):
     Entries in *directory*, shared by this user's processes on this host, at most *max_bytes*.
 
     Of several tiers that name one directory in a process the first one's *max_bytes* and *clock*
-    are in force. Puts are visible to this process at once, to others within about 50 ms.
+    are in force. Puts are visible to this process at once, to others within about a second.
 
     Attributes:
         invalidations: The invalidation log that all users of the directory share.

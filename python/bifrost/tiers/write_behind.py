@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from bifrost.tiers.tier import Entry
 
-LINGER_S: Final = 0.05
-"""How long the first change of a batch waits for company."""
-BATCH_ENTRIES: Final = 1024
+LINGER_S: Final = 1.0
+"""How long the first change of a batch waits: for company, and for the opening that caused it to be over."""
+BATCH_ENTRIES: Final = 16_384
 """How many puts end the waiting."""
 ENTRY_OVERHEAD: Final = 200
 """Bytes that a waiting put takes beside its key and value."""

@@ -14,7 +14,6 @@ import os
 import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from time import time
 from typing import Any, Final, NamedTuple
 
@@ -172,7 +171,7 @@ class Closures:
             failed: dict[str, Any] = dict.fromkeys(closure.failed, _FAILED)
             return failed | {
                 # What changed since it was recorded is asked again on the next replay.
-                ref: replace(outcome, expires=0.0)
+                ref: outcome._replace(expires=0.0)
                 if ref in stale and isinstance(outcome, Resolution)
                 else outcome
                 for ref, outcome in wire.decode(closure.answers)

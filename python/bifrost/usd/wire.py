@@ -65,14 +65,13 @@ def encode(
             chunks.append(_FIXED.pack(0, _FAILED, 0.0, failure_expires, microseconds))
             texts = (identifier, outcome.message, "", "", outcome.code.value)
         else:
-            flags = _IMMUTABLE * outcome.immutable | _TEMPLATED * outcome.templated
-            tier = TIERS.get(outcome.tier, 0)
-            chunks.append(_FIXED.pack(tier, flags, outcome.modified, outcome.expires, microseconds))
-            texts = (identifier, outcome.path, outcome.name, outcome.version, outcome.manager)
+            _, path, name, version, immutable, templated, modified, manager, tier, expires = outcome
+            flags = _IMMUTABLE * immutable | _TEMPLATED * templated
+            chunks.append(_FIXED.pack(TIERS.get(tier, 0), flags, modified, expires, microseconds))
+            texts = (identifier, path, name, version, manager)
         for text in texts:
             data = text.encode("utf-8", "surrogateescape")
-            chunks.append(_LENGTH.pack(len(data)))
-            chunks.append(data)
+            chunks += (_LENGTH.pack(len(data)), data)
     chunks[0] = _HEADER.pack(_MAGIC, 0, is_complete, 0.0, count)
     return b"".join(chunks)
 
