@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -108,3 +109,27 @@ def test_leaving_while_threads_resolve_ends_the_process(show: Show, host) -> Non
         done = host("--leave", "--threads", "8", leaf, "bifrost:///assets/nothing")
 
         assert (0, "left\n") == (done.returncode, done.stdout), done.stderr
+
+
+def test_python_is_found_where_the_variable_says_and_nowhere_else(cpp_build, tmp_path: Path) -> None:
+    """
+    A process without Python: `BIFROST_LIBPYTHON` names one, or names nothing that can be loaded.
+    """
+    program = cpp_build("plain", "-DBIFROST_SANITIZE=") / "python_api_test"
+    libpython = env.variables().get("BIFROST_LIBPYTHON")
+    if libpython is None:
+        pytest.skip("this Python has no shared libpython")
+
+    def found(library: str) -> str:
+        done = subprocess.run(
+            [str(program)],
+            env={"BIFROST_LIBPYTHON": library},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=True,
+        )
+        return done.stdout
+
+    assert found(libpython).startswith(f"{sys.version_info[0]}.{sys.version_info[1]}.")
+    assert "none\n" == found(str(tmp_path / "libnothing.so"))
