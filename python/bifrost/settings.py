@@ -14,19 +14,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bifrost.errors import ConfigurationError
 
 # Not msgspec, which would validate all this: importing it takes 10 ms of the 30 ms that the start of a
 # DCC may cost, and what a TD should be told about a wrong setting is ours to say anyway. For the same
-# reason tomllib, difflib and platformdirs are imported where they are used.
+# reason these are named tuples (a dataclass takes a millisecond to make), and tomllib, difflib and
+# platformdirs are imported where they are used.
 
 
-@dataclass(frozen=True)
-class CacheSettings:
+class CacheSettings(NamedTuple):
     """`[cache]`: how long answers live and how much room they get."""
 
     directory: str = ""
@@ -43,8 +42,7 @@ class CacheSettings:
     """Seconds past its freshness for which an answer is served while the manager is down."""
 
 
-@dataclass(frozen=True)
-class ManagerSettings:
+class ManagerSettings(NamedTuple):
     """`[manager]`: which OpenAssetIO manager answers, and how patient we are."""
 
     config: str = ""
@@ -55,8 +53,7 @@ class ManagerSettings:
     """How many calls may be in the manager at once."""
 
 
-@dataclass(frozen=True)
-class RetrySettings:
+class RetrySettings(NamedTuple):
     """`[retry]`: asking again after a failure that may pass."""
 
     attempts: int = 3
@@ -67,8 +64,7 @@ class RetrySettings:
     """Longest wait, in seconds."""
 
 
-@dataclass(frozen=True)
-class BreakerSettings:
+class BreakerSettings(NamedTuple):
     """`[breaker]`: leaving a manager alone that is down."""
 
     failures: int = 5
@@ -77,8 +73,7 @@ class BreakerSettings:
     """Seconds until one probe is let through."""
 
 
-@dataclass(frozen=True)
-class CatalogueSettings:
+class CatalogueSettings(NamedTuple):
     """`[catalogue]`: where our own manager keeps its assets."""
 
     url: str = ""
@@ -87,8 +82,7 @@ class CatalogueSettings:
     """Seconds to wait for another process's write."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """
     All settings of one session, and the folders they imply.
 
@@ -184,7 +178,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _fields(section: str) -> dict[str, type]:
-    return {field.name: _TYPES[str(field.type)] for field in fields(_SECTIONS[section])}
+    # An annotation is a text or a ForwardRef of one, as `from __future__ import annotations` makes it.
+    hints = _SECTIONS[section].__annotations__
+    return {name: _TYPES[getattr(kind, "__forward_arg__", kind)] for name, kind in hints.items()}
 
 
 def _variables() -> Iterator[tuple[str, str, str]]:

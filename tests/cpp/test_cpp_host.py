@@ -111,7 +111,9 @@ def test_leaving_while_threads_resolve_ends_the_process(show: Show, host) -> Non
         assert (0, "left\n") == (done.returncode, done.stdout), done.stderr
 
 
-def test_python_is_found_where_the_variable_says_and_nowhere_else(cpp_build, tmp_path: Path) -> None:
+def test_python_is_found_where_the_variable_says_and_nowhere_else(
+    cpp_build, tmp_path: Path
+) -> None:
     """
     A process without Python: `BIFROST_LIBPYTHON` names one, or names nothing that can be loaded.
     """

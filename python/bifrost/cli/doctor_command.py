@@ -11,7 +11,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -264,10 +264,11 @@ def check_manager(patient: Patient) -> Iterator[Finding]:
 
 def _without_traces(settings: Settings, folder: str) -> Settings:
     """Return *settings* without the cache; with a catalogue in *folder* if there is none yet."""
-    uncached = replace(settings, cache=replace(settings.cache, disk_bytes=0))
+    uncached = settings._replace(cache=settings.cache._replace(disk_bytes=0))
     if settings.manager_config or _catalogue_file(settings).exists():
         return uncached
-    return replace(uncached, catalogue=replace(settings.catalogue, url=f"sqlite:///{folder}/empty"))
+    empty = settings.catalogue._replace(url=f"sqlite:///{folder}/empty")
+    return uncached._replace(catalogue=empty)
 
 
 def _catalogue_file(settings: Settings) -> Path:
