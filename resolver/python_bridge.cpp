@@ -15,6 +15,7 @@
 #include "context_answers.h"
 #include "diagnostics.h"
 #include "python_api.h"
+#include "usd_library.h"
 
 namespace bifrost {
 
@@ -188,29 +189,51 @@ std::string packageFolders() {
   return parentOf(parentOf(parentOf(library)));
 }
 
-// Adds the package's folders to sys.path, before what is there or after it.
-void addPackageFolders(const PythonApi& api, bool first) {
-  std::string quoted;
-  for (const char ch : packageFolders()) {
-    quoted += ch == '\\' || ch == '\'' ? std::string{'\\', ch} : std::string{ch};
+std::string quoted(const std::string& text) {
+  std::string result = "'";
+  for (const char ch : text) {
+    result += ch == '\\' || ch == '\'' ? std::string{'\\', ch} : std::string{ch};
   }
-  const std::string script =
-      "def _add():\n"
-      "    import site, sys\n"
-      "    before = list(sys.path)\n"
-      "    for folder in '" +
-      quoted +
-      "'.split(':'):\n"
-      "        if folder: site.addsitedir(folder)\n"
-      "    new = [folder for folder in sys.path if folder not in before]\n"
-      "    sys.path[:] = " +
-      (first ? "new + before" : "before + new") +
-      "\n"
-      "_add()\n"
-      "del _add\n";
+  return result + "'";
+}
+
+void run(const PythonApi& api, const std::string& script) {
   if (api.RunString(script.c_str()) != 0) {
     api.ErrClear();
   }
+}
+
+// Adds the package's folders to sys.path: in an interpreter of our own behind what PYTHONPATH says,
+// in an application's behind everything.
+void addPackageFolders(const PythonApi& api, bool isOwn) {
+  run(api,
+      "def _add():\n"
+      "    import os, site, sys\n"
+      "    before = list(sys.path)\n"
+      "    for folder in " +
+          quoted(packageFolders()) +
+          ".split(':'):\n"
+          "        if folder: site.addsitedir(folder)\n"
+          "    new = [folder for folder in sys.path if folder not in before]\n"
+          "    named = [f for f in os.environ.get('PYTHONPATH', '').split(':') if f]\n"
+          "    at = len(named) if " +
+          (isOwn ? "True" : "False") +
+          " else len(before)\n"
+          "    sys.path[:] = before[:at] + new + before[at:]\n"
+          "_add()\n"
+          "del _add\n");
+}
+
+// Python code that OpenUSD runs must not bring another OpenUSD along.
+void keepOtherOpenUsdOut(const PythonApi& api) {
+  run(api,
+      "try:\n"
+      "    from bifrost.usd.embedding import keep_other_openusd_out\n"
+      "except ImportError:\n"
+      "    pass\n"
+      "else:\n"
+      "    keep_other_openusd_out(" +
+          quoted(usdLibraryPath()) + ", " + quoted(packageFolders()) + ".split(':'))\n");
 }
 
 // The folder that has lib/pythonX.Y for this libpython: in an application that is no Python, the
@@ -257,7 +280,8 @@ bool startInterpreter(const PythonApi& api) {
         std::string("Python did not start: ") + (status.err_msg != nullptr ? status.err_msg : ""));
     return false;
   }
-  addPackageFolders(api, /*first=*/true);
+  addPackageFolders(api, /*isOwn=*/true);
+  keepOtherOpenUsdOut(api);
   api.SaveThread();
   std::atexit(shutDownOwnInterpreter);
   return true;
