@@ -13,6 +13,11 @@ Registry& registry() {
   return *map;
 }
 
+std::unordered_map<std::string, std::shared_ptr<ContextAnswers>>& unboundAnswers() {
+  static auto* map = new std::unordered_map<std::string, std::shared_ptr<ContextAnswers>>;
+  return *map;
+}
+
 std::string keyOf(const std::string& policy, const std::string& root) {
   return policy + '\0' + root;
 }
@@ -58,8 +63,12 @@ std::shared_ptr<ContextAnswers> ContextAnswers::of(const std::string& policy,
   return answers;
 }
 
-ContextAnswers& ContextAnswers::unbound() {
-  static auto* answers = new ContextAnswers({}, {}, Freshness::kExpires);
+ContextAnswers& ContextAnswers::unbound(const std::string& policy) {
+  const std::lock_guard<std::mutex> lock(registryMutex());
+  std::shared_ptr<ContextAnswers>& answers = unboundAnswers()[policy];
+  if (!answers) {
+    answers = std::make_shared<ContextAnswers>(policy, std::string{}, Freshness::kExpires);
+  }
   return *answers;
 }
 
@@ -71,12 +80,14 @@ std::vector<std::shared_ptr<ContextAnswers>> ContextAnswers::all() {
       living.push_back(std::move(alive));
     }
   }
+  for (const auto& [policy, answers] : unboundAnswers()) {
+    living.push_back(answers);
+  }
   return living;
 }
 
 void ContextAnswers::forgetFlights() {
   const std::lock_guard<std::mutex> lock(flightsMutex());
-  unbound().flights_.clear();
   for (const auto& answers : all()) {
     answers->flights_.clear();
   }

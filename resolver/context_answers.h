@@ -22,10 +22,12 @@ class ContextAnswers {
   // The answers of the context (policy, root): those of a living equal context, or new ones.
   static std::shared_ptr<ContextAnswers> of(const std::string& policy, const std::string& root);
 
-  // The answers for resolves with no context bound (Sdf tools, the root of Usd.Stage.Open(ref)).
-  static ContextAnswers& unbound();
+  // The answers for resolves with no context bound (Sdf tools, the root of Usd.Stage.Open(ref))
+  // under the environment's *policy*. They live as long as the process.
+  static ContextAnswers& unbound(const std::string& policy);
+  bool isUnbound() const { return table_.freshness() == Freshness::kExpires; }
 
-  // Every living context's answers, for statistics.
+  // Every living context's answers, and those of no context.
   static std::vector<std::shared_ptr<ContextAnswers>> all();
 
   const std::string& policy() const { return policy_; }

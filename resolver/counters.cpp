@@ -35,17 +35,18 @@ std::string statsText() {
     hits += stripe.hits.load(std::memory_order_relaxed);
     misses += stripe.misses.load(std::memory_order_relaxed);
   }
-  std::size_t entries = ContextAnswers::unbound().table().size();
-  std::size_t bytes = ContextAnswers::unbound().table().bytes();
-  const auto contexts = ContextAnswers::all();
-  for (const auto& answers : contexts) {
+  std::size_t entries = 0;
+  std::size_t bytes = 0;
+  std::size_t contexts = 0;
+  for (const auto& answers : ContextAnswers::all()) {
+    contexts += answers->isUnbound() ? 0 : 1;
     entries += answers->table().size();
     bytes += answers->table().bytes();
   }
   return "{\"hits\":" + std::to_string(hits) + ",\"misses\":" + std::to_string(misses) +
          ",\"crossings\":" + std::to_string(PythonBridge::crossings()) +
-         ",\"contexts\":" + std::to_string(contexts.size()) +
-         ",\"entries\":" + std::to_string(entries) + ",\"bytes\":" + std::to_string(bytes) + "}";
+         ",\"contexts\":" + std::to_string(contexts) + ",\"entries\":" + std::to_string(entries) +
+         ",\"bytes\":" + std::to_string(bytes) + "}";
 }
 
 }  // namespace

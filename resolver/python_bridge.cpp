@@ -346,18 +346,21 @@ void closeBridge(const PythonApi& api) {
 PyObject* onPythonExit(PyObject* self, PyObject* /*arguments*/) {
   const PythonApi* api = PythonApi::inProcess();
   closeBridge(*api);
+  tellBridge(*api, "shutdown");
   api->IncRef(self);
   return self;
 }
 
 PyMethodDef onPythonExitDefinition = {"bifrost_close", onPythonExit, METH_NOARGS, nullptr};
 
-// `atexit` runs last-registered first: after this comes what Python's own side registered on
-// import.
+// Before the first call, so that no exit slips in between; but behind the caches, which register
+// with `atexit` when they are opened: it runs last-registered first, and `shutdown` still writes to
+// them.
 void hookPythonExit(const PythonApi& api, PyObject* module) {
   if (state().exitHooked.exchange(true)) {
     return;
   }
+  tellBridge(api, "warm");
   const Object atexit(api, api.ImportModule("atexit"));
   const Object registerFunction(api, atexit ? api.GetAttr(atexit.get(), "register") : nullptr);
   Object hook(api, api.FunctionNew(&onPythonExitDefinition, module, nullptr));

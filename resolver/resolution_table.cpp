@@ -3,12 +3,16 @@
 
 #include <ctime>
 
+#include <algorithm>
 #include <functional>
 
 namespace bifrost {
 
 namespace {
 
+// With no context bound nothing refreshes an answer, so it is looked at anew this often: by then
+// the caches know what was published.
+constexpr double kUnboundFreshFor_s = 10.0;
 constexpr std::size_t kFirstCapacity = 64;  // a power of two, as every capacity
 
 std::size_t hashOf(std::string_view identifier) {
@@ -124,6 +128,9 @@ std::vector<std::string> ResolutionTable::replace(std::vector<Resolution>&& answ
 
 // Returns whether an answer was there and its path is another one now.
 bool ResolutionTable::put(Resolution&& answer, bool replaceResolved) {
+  if (freshness_ == Freshness::kExpires && !answer.immutable) {
+    answer.freshUntil = std::min(answer.freshUntil, monotonicNow() + kUnboundFreshFor_s);
+  }
   const std::size_t hash = hashOf(answer.identifier);
   if ((size_ + 1) * 2 > slots_.load(std::memory_order_relaxed)->mask) {
     grow();
@@ -138,7 +145,9 @@ bool ResolutionTable::put(Resolution&& answer, bool replaceResolved) {
     }
   }
   const bool samePath = old != nullptr && old->resolution.path == answer.path;
-  if (samePath && old->resolution.version == answer.version) {
+  if (samePath && old->resolution.version == answer.version &&
+      old->resolution.failureCode == answer.failureCode &&
+      old->resolution.message == answer.message) {
     // The common case of asking again: nothing new but the time. Retiring an entry for each of them
     // would let a long session grow without end.
     const_cast<Entry*>(old)->freshUntil.store(answer.freshUntil, std::memory_order_relaxed);
@@ -175,6 +184,17 @@ void ResolutionTable::grow() {
   slots_.store(larger.get(), std::memory_order_release);
   allSlots_.push_back(std::move(larger));  // the old one may still be read
   bytes_.fetch_add(capacity * sizeof(void*), std::memory_order_relaxed);
+}
+
+void ResolutionTable::expireFloating() {
+  const std::lock_guard<std::mutex> lock(writerMutex());
+  const Slots& slots = *slots_.load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i <= slots.mask; ++i) {
+    const Entry* entry = slots.entries[i].load(std::memory_order_relaxed);
+    if (entry != nullptr && !entry->resolution.immutable) {
+      const_cast<Entry*>(entry)->freshUntil.store(0.0, std::memory_order_relaxed);
+    }
+  }
 }
 
 std::vector<std::string> ResolutionTable::floating() const {

@@ -77,11 +77,15 @@ class ResolutionTable {
   // Replaces answers (a refresh). Returns the identifiers that now resolve to another path.
   std::vector<std::string> replace(std::vector<Resolution>&& answers);
 
+  // Makes every floating answer of a table that lets answers expire a miss, for whoever asks next.
+  void expireFloating();
+
   // Identifiers whose answer may change: everything but immutable resolutions.
   std::vector<std::string> floating() const;
 
   std::size_t size() const { return size_.load(std::memory_order_relaxed); }
   std::size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+  Freshness freshness() const { return freshness_; }
   std::uint64_t generation() const { return generation_.load(std::memory_order_relaxed); }
 
   // Held by every writer of every table; fork handlers hold it too. Nothing else is ever locked,

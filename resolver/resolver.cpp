@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "resolver.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <set>
 #include <string_view>
@@ -36,19 +37,60 @@ constexpr std::chrono::seconds kFlightPatience{120};
   return true;
 }();
 
-std::string_view withoutFormatArgs(const std::string& assetPath) {
-  return std::string_view(assetPath).substr(0, assetPath.find(kFormatArgs));
+// What the table and the managers know an asset path by: without file format arguments, its scheme
+// in lower case, as Ar routes it.
+class Identifier {
+ public:
+  explicit Identifier(const std::string& assetPath)
+      : view_(std::string_view(assetPath).substr(0, assetPath.find(kFormatArgs))) {
+    const std::string_view scheme = view_.substr(0, view_.find(':'));
+    const auto isUpper = [](char ch) { return ch >= 'A' && ch <= 'Z'; };
+    if (std::any_of(scheme.begin(), scheme.end(), isUpper)) {
+      lowered_ = view_;
+      for (std::size_t i = 0; i < scheme.size(); ++i) {
+        lowered_[i] =
+            isUpper(lowered_[i]) ? static_cast<char>(lowered_[i] - 'A' + 'a') : lowered_[i];
+      }
+      view_ = lowered_;
+    }
+  }
+  Identifier(const Identifier&) = delete;
+  Identifier& operator=(const Identifier&) = delete;
+
+  std::string_view view() const { return view_; }
+
+ private:
+  std::string lowered_;
+  std::string_view view_;
+};
+
+std::string environmentText() {
+  const char* text = std::getenv("BIFROST_CONTEXT");
+  return text != nullptr ? text : "";
 }
 
 // The policy of contexts that nobody gave one: BIFROST_CONTEXT, read anew for each.
 std::string environmentPolicy() {
-  const char* text = std::getenv("BIFROST_CONTEXT");
   std::string complaint;
-  const std::string policy = bifrost::canonicalPolicy(text != nullptr ? text : "", &complaint);
+  const std::string policy = bifrost::canonicalPolicy(environmentText(), &complaint);
   if (!complaint.empty()) {
-    bifrost::warnOnce("BIFROST_CONTEXT", complaint, complaint);
+    bifrost::warnOnce("BIFROST_CONTEXT", "ignored", complaint);
   }
   return policy;
+}
+
+// The answers for resolves with no context bound, under the environment's policy of this moment.
+ContextAnswers& unboundAnswers() {
+  struct Last {
+    std::string text;
+    ContextAnswers* answers = nullptr;
+  };
+  thread_local Last last;
+  const std::string text = environmentText();
+  if (last.answers == nullptr || last.text != text) {
+    last = {text, &ContextAnswers::unbound(environmentPolicy())};
+  }
+  return *last.answers;
 }
 
 // The schemes that the plugInfo.json in force gave us.
@@ -88,8 +130,7 @@ std::string joined(const std::vector<std::string>& identifiers) {
 
 // Asks the bridge for *identifiers* and adds what it answers to the table. Returns the layer files
 // whose references nobody has asked for yet.
-std::vector<std::string> fill(ContextAnswers& answers, const std::string& policy,
-                              const std::vector<std::string>& identifiers,
+std::vector<std::string> fill(ContextAnswers& answers, const std::vector<std::string>& identifiers,
                               const std::string& known) {
   std::vector<std::string> layers;
   const auto take = [&](std::string_view reply) {
@@ -104,7 +145,8 @@ std::vector<std::string> fill(ContextAnswers& answers, const std::string& policy
              fresh.resolutions.size(), fresh.isComplete ? " (all there is)" : "", reply.size());
     answers.table().add(std::move(fresh.resolutions));
   };
-  PythonBridge::get().call("resolve", {policy, answers.root(), joined(identifiers), known}, take);
+  PythonBridge::get().call("resolve",
+                           {answers.policy(), answers.root(), joined(identifiers), known}, take);
   return layers;
 }
 
@@ -118,6 +160,18 @@ std::vector<std::string> referencesNamedBy(const std::vector<std::string>& paths
   return references;
 }
 
+// Those of them that the table has no answer for.
+std::vector<std::string> unknownReferences(const ContextAnswers& answers,
+                                           const std::vector<std::string>& layers) {
+  std::vector<std::string> references = referencesNamedBy(layers);
+  references.erase(std::remove_if(references.begin(), references.end(),
+                                  [&](const std::string& reference) {
+                                    return answers.table().find(reference) != nullptr;
+                                  }),
+                   references.end());
+  return references;
+}
+
 // Asks for *breadth*, and then, breadth by breadth, for what the layers that it resolved to name: a
 // manager that can't say what a shot needs is asked as often as the shot has levels.
 void askAhead(ContextAnswers& answers, std::vector<std::string> breadth) {
@@ -125,15 +179,28 @@ void askAhead(ContextAnswers& answers, std::vector<std::string> breadth) {
   std::set<std::string> asked;
   while (!breadth.empty()) {
     asked.insert(breadth.begin(), breadth.end());
-    const std::vector<std::string> layers = fill(answers, answers.policy(), breadth, known);
+    const std::vector<std::string> layers = fill(answers, breadth, known);
     known = "ahead";
     breadth.clear();
-    for (std::string& reference : referencesNamedBy(layers)) {
-      if (answers.table().find(reference) == nullptr && asked.count(reference) == 0) {
+    for (std::string& reference : unknownReferences(answers, layers)) {
+      if (asked.count(reference) == 0) {
         breadth.push_back(std::move(reference));
       }
     }
   }
+}
+
+// Asks for what the layers name that *moved* resolve to now: another version may need other
+// entities.
+void askAheadOf(ContextAnswers& answers, const std::vector<std::string>& moved) {
+  std::vector<std::string> layers;
+  for (const std::string& identifier : moved) {
+    const Resolution* known = answers.table().find(identifier);
+    if (known != nullptr && !known->templated && bifrost::isReadableLayer(known->path)) {
+      layers.push_back(known->path);
+    }
+  }
+  askAhead(answers, unknownReferences(answers, layers));
 }
 
 // Asks the bridge for one identifier; whatever happens, the table has an answer for it afterwards.
@@ -141,10 +208,9 @@ void ask(ContextAnswers& answers, const std::string& identifier) {
   TF_DEBUG(BIFROST_RESOLVE)
       .Msg("BIFROST_RESOLVE: miss %s in (%s) %s\n", identifier.c_str(), answers.policy().c_str(),
            answers.root().c_str());
-  if (&answers == &ContextAnswers::unbound()) {
-    // With no context bound there is no opening that more could be known of, and nobody's policy
-    // but the environment's.
-    fill(answers, environmentPolicy(), {identifier}, "unbound");
+  if (answers.isUnbound()) {
+    // With no context bound there is no opening that more could be known of.
+    fill(answers, {identifier}, "unbound");
   } else {
     askAhead(answers, {identifier});
   }
@@ -237,7 +303,7 @@ BIFROST_USD_NAMESPACE_OPEN
 ContextAnswers& BifrostResolver::currentAnswers() const {
   const auto* context = _GetCurrentContextObject<BifrostResolverContext>();
   ContextAnswers* answers = context != nullptr ? context->answers() : nullptr;
-  return answers != nullptr ? *answers : ContextAnswers::unbound();
+  return answers != nullptr ? *answers : unboundAnswers();
 }
 
 std::string BifrostResolver::_CreateIdentifier(const std::string& assetPath,
@@ -252,7 +318,7 @@ std::string BifrostResolver::_CreateIdentifierForNewAsset(
 
 ArResolvedPath BifrostResolver::_Resolve(const std::string& assetPath) const {
   return guarded("Resolve", ArResolvedPath{}, [&] {
-    const Resolution* known = lookUp(currentAnswers(), withoutFormatArgs(assetPath));
+    const Resolution* known = lookUp(currentAnswers(), Identifier(assetPath).view());
     if (known == nullptr) {
       return ArResolvedPath{};
     }
@@ -306,22 +372,22 @@ void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
     if (own == nullptr || own->answers() == nullptr) {
       return false;
     }
+    unboundAnswers().table().expireFloating();
     ContextAnswers& answers = *own->answers();
     const std::vector<std::string> floating = answers.table().floating();
     if (floating.empty()) {
       return false;
     }
     std::vector<std::string> moved;
-    PythonBridge::get().call("refresh", {answers.policy(), answers.root(), joined(floating)},
-                             [&](std::string_view reply) {
-                               const std::vector<std::string> more =
-                                   answers.table().replace(std::move(decoded(reply).resolutions));
-                               moved.insert(moved.end(), more.begin(), more.end());
-                             });
+    const auto take = [&](std::string_view reply) {
+      moved = answers.table().replace(std::move(decoded(reply).resolutions));
+    };
+    PythonBridge::get().call("refresh", {answers.policy(), answers.root(), joined(floating)}, take);
     TF_DEBUG(BIFROST_CONTEXT)
         .Msg("BIFROST_CONTEXT: refreshed %s: %zu of %zu moved\n", own->text().c_str(), moved.size(),
              floating.size());
     if (!moved.empty()) {
+      askAheadOf(answers, moved);
       ArNotice::ResolverChanged(*own).Send();
     }
     return true;
@@ -335,7 +401,8 @@ bool BifrostResolver::_IsContextDependentPath(const std::string& /*assetPath*/) 
 
 std::string BifrostResolver::_GetExtension(const std::string& assetPath) const {
   return guarded("GetExtension", std::string{}, [&] {
-    const std::string_view identifier = withoutFormatArgs(assetPath);
+    const Identifier own(assetPath);
+    const std::string_view identifier = own.view();
     const Resolution* known = currentAnswers().table().find(identifier);
     return known != nullptr && known->resolved() ? extensionOf(known->path)
                                                  : extensionOf(identifier);
@@ -346,7 +413,8 @@ ArAssetInfo BifrostResolver::_GetAssetInfo(const std::string& assetPath,
                                            const ArResolvedPath& /*resolvedPath*/) const {
   return guarded("GetAssetInfo", ArAssetInfo{}, [&] {
     ArAssetInfo info;
-    const std::string_view identifier = withoutFormatArgs(assetPath);
+    const Identifier own(assetPath);
+    const std::string_view identifier = own.view();
     const Resolution* known = currentAnswers().table().find(identifier);
     if (known == nullptr || !known->resolved()) {
       return info;
@@ -369,7 +437,7 @@ ArAssetInfo BifrostResolver::_GetAssetInfo(const std::string& assetPath,
 ArTimestamp BifrostResolver::_GetModificationTimestamp(const std::string& assetPath,
                                                        const ArResolvedPath& resolvedPath) const {
   return guarded("GetModificationTimestamp", ArTimestamp{}, [&] {
-    const Resolution* known = currentAnswers().table().find(withoutFormatArgs(assetPath));
+    const Resolution* known = currentAnswers().table().find(Identifier(assetPath).view());
     if (known != nullptr && known->immutable && known->modified > 0.0) {
       return ArTimestamp(known->modified);
     }
@@ -379,7 +447,7 @@ ArTimestamp BifrostResolver::_GetModificationTimestamp(const std::string& assetP
 
 std::shared_ptr<ArAsset> BifrostResolver::_OpenAsset(const ArResolvedPath& resolvedPath) const {
   return guarded("OpenAsset", std::shared_ptr<ArAsset>{}, [&]() -> std::shared_ptr<ArAsset> {
-    const Resolution* known = lookUp(currentAnswers(), withoutFormatArgs(resolvedPath));
+    const Resolution* known = lookUp(currentAnswers(), Identifier(resolvedPath).view());
     return known != nullptr && known->resolved()
                ? ArFilesystemAsset::Open(ArResolvedPath(known->path))
                : nullptr;

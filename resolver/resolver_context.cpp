@@ -39,6 +39,8 @@ namespace {
 constexpr std::array<std::string_view, 5> kPolicyKeys = {"as_of", "locale", "project", "user",
                                                          "version"};
 
+constexpr std::size_t kMostShown = 80;
+
 bool isPolicyKey(std::string_view key) {
   for (const std::string_view known : kPolicyKeys) {
     if (key == known) {
@@ -109,7 +111,7 @@ std::string canonicalPolicy(const std::string& text, std::string* complaint) {
     const std::string value =
         equals == std::string::npos ? std::string{} : trimmed(pair.substr(equals + 1));
     if (!isPolicyKey(key)) {
-      *complaint += (complaint->empty() ? "ignored " : ", ") + pair;
+      *complaint += (complaint->empty() ? "ignored " : ", ") + pair.substr(0, kMostShown);
     } else if (!value.empty()) {
       pairs[key] = encoded(decoded(value));
     }

@@ -180,7 +180,9 @@ def _read(path: Path) -> dict[str, Any]:
 def _fields(section: str) -> dict[str, type]:
     # An annotation is a text or a ForwardRef of one, as `from __future__ import annotations` makes it.
     hints = _SECTIONS[section].__annotations__
-    return {name: _TYPES[getattr(kind, "__forward_arg__", kind)] for name, kind in hints.items()}
+    return {
+        name: _TYPES[str(getattr(kind, "__forward_arg__", kind))] for name, kind in hints.items()
+    }
 
 
 def _variables() -> Iterator[tuple[str, str, str]]:

@@ -54,7 +54,11 @@ def catalogue(tmp_path, clock):
 
 def publication(asset_id, checksum="1", *needs, **values):
     edges = [need if isinstance(need, Dependency) else Dependency(need) for need in needs]
-    defaults = {"name": asset_id.title(), "asset_type": "model", "path": f"/show/{asset_id}.usd"}
+    defaults = {
+        "name": asset_id.title(),
+        "asset_type": "model",
+        "path": f"/show/{checksum}/{asset_id}.usd",
+    }
     return Publication(asset_id, checksum=checksum, dependencies=edges, **{**defaults, **values})
 
 

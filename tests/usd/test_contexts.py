@@ -103,6 +103,37 @@ print(str(resolver.Resolve(sys.argv[2])).split("/")[-2])
     assert ["1", "v1"] == lines
 
 
+def test_another_environment_policy_has_answers_of_its_own(show: Show, run) -> None:
+    """
+    With no context bound, an answer under one policy is never served under another.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    show.publish("leaf.usda", layer(value="2"))
+
+    lines = run(
+        """
+import os
+for policy in ("version=1", "version=2", "version=1"):
+    os.environ["BIFROST_CONTEXT"] = policy
+    print(str(resolver.Resolve(sys.argv[1])).split("/")[-2])
+""",
+        leaf,
+    )
+
+    assert ["v1", "v2", "v1"] == lines
+
+
+def test_a_scheme_in_upper_case_is_the_same_scheme(show: Show, run) -> None:
+    """
+    Schemes have no case (RFC 3986, 3.1), and Ar routes them so.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+
+    lines = run("print(resolver.Resolve(sys.argv[1].upper()[:7] + sys.argv[1][7:]))", leaf)
+
+    assert [str(show.path("leaf.usda", 1))] == lines
+
+
 def test_as_of_a_time_is_the_version_of_that_time(show: Show, run) -> None:
     """
     A whole show as it was, by one timestamp; before the first version there is nothing.

@@ -164,6 +164,20 @@ def test_a_missing_reference_costs_one_question_for_all_of_them(show: Show, open
     assert 1 == again["round_trips"]
 
 
+def test_a_root_of_nothing_but_broken_references_opens_when_they_are_mended(
+    show: Show, opened
+) -> None:
+    """
+    A failure that was recorded is asked again by the next process that wants it.
+    """
+    root = show.root("root.usda", "bifrost:///assets/late.usda")
+    assert 1 == opened(root)["values"]
+    assert 1 == opened(root)["values"]
+    show.publish("late.usda", layer(value="here"))
+
+    assert 2 == opened(root)["values"]
+
+
 def test_a_reference_in_a_comment_costs_nothing(show: Show, opened, run_python) -> None:
     """
     Reading ahead takes it for one; nobody asks for it, so nobody is warned and no manager is asked.

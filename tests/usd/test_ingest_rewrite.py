@@ -502,7 +502,7 @@ def test_a_run_that_dies_leaves_whole_files_and_the_next_one_ends_it(
         with pytest.raises(OSError, match="no space"):
             ingest(folder, catalogue, rewrite=out)
     assert old == (out / "root.usda").read_text()
-    assert ["leaf.usda", "root.usda"] == tree(out)
+    assert [".bifrost-unfinished", "leaf.usda", "root.usda"] == tree(out)
 
     ingest(folder, catalogue, rewrite=out)
     assert [f"{PREFIX}leaf.usda"] == held(out / "root.usda")

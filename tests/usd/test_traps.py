@@ -219,6 +219,64 @@ print(value(first), value(second))
     assert ["1 1", "2 1", "2 2"] == lines
 
 
+def test_t5_what_a_refresh_moved_stays_moved_in_the_next_opening(show: Show, run) -> None:
+    """
+    Get latest, close, open again: by path, by reference, and with no context bound.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    root = show.root("root.usda", leaf)
+
+    lines = run(
+        """
+from bifrost.testing.show import Show, layer
+from pathlib import Path
+stage = Usd.Stage.Open(sys.argv[1])
+by_reference = Usd.Stage.Open(sys.argv[3])
+print(value(stage), by_reference.GetPrimAtPath("/a").GetAttribute("v").Get())
+Show(Path(sys.argv[2])).publish("leaf.usda", layer(value="2"))
+resolver.RefreshContext(stage.GetPathResolverContext())
+print(value(stage))
+del stage, by_reference
+stage = Usd.Stage.Open(sys.argv[1])
+by_reference = Usd.Stage.Open(sys.argv[3])
+print(value(stage), by_reference.GetPrimAtPath("/a").GetAttribute("v").Get())
+""",
+        root,
+        show.folder,
+        leaf,
+    )
+
+    assert ["1 1", "2", "2 2"] == lines
+
+
+def test_t5_a_refresh_asks_for_what_the_new_versions_need(show: Show, run) -> None:
+    """
+    Forty layers moved, each to a version that needs another one: a handful of crossings, not forty.
+    """
+    leaves = [show.publish(f"leaf{i}.usda", layer(value="1")) for i in range(40)]
+    root = show.root("root.usda", *leaves)
+
+    lines = run(
+        """
+from bifrost.testing.show import Show, layer
+from pathlib import Path
+stage = Usd.Stage.Open(sys.argv[1])
+show = Show(Path(sys.argv[2]))
+for i in range(40):
+    new = show.publish("new%d.usda" % i, layer(value="new"))
+    text = layer(references=(new,)).replace('}\\ndef "p0"', 'def "p0"') + "}\\n"
+    show.publish("leaf%d.usda" % i, text, (new,))
+before = bifrost_stage.resolver_stats()["crossings"]
+resolver.RefreshContext(stage.GetPathResolverContext())
+print({value(stage, "/p%d/p0" % i) for i in range(40)}, bifrost_stage.resolver_stats()["crossings"] - before)
+""",
+        root,
+        show.folder,
+    )
+
+    assert ["{'new'} 2"] == lines
+
+
 def test_t6_a_resolved_path_is_a_file_and_the_same_bytes_each_time(show: Show, run) -> None:
     """
     Byte-stable file paths; a reference with nothing behind it resolves to nothing, not to itself.

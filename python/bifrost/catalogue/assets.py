@@ -93,11 +93,32 @@ def _resolve_statement() -> sa.Select[Any]:
     number = sa.case(
         (group.c.key != "", sa.cast(group.c.key, sa.Integer)), else_=newest_number(assets)
     )
-    return sa.select(group.c.key, entry.c.key, assets.c.latest_version, *_RECORD).select_from(
+    return sa.select(
+        group.c.key, entry.c.key, assets.c.latest_version, _replaced_by(group), *_RECORD
+    ).select_from(
         group.join(entry, sa.true())
         .join(assets, assets.c.id == entry.c.value)
         .outerjoin(versions, (versions.c.asset == assets.c.key) & (versions.c.number == number))
     )
+
+
+def _replaced_by(group: sa.FromClause) -> sa.ColumnElement[int]:
+    """Return the first later version whose other content lies where this one's file was, if any."""
+    later = versions.alias("later")
+    number = (
+        sa.select(sa.func.min(later.c.number))
+        .where(
+            later.c.asset == versions.c.asset,
+            later.c.number > versions.c.number,
+            later.c.location == versions.c.location,
+            later.c.location != "",
+            later.c.checksum != versions.c.checksum,
+        )
+        .correlate(versions)
+        .scalar_subquery()
+    )
+    # The newest can't be replaced: the batch's common case isn't looked at.
+    return sa.case((group.c.key != "", number), else_=sa.null())
 
 
 _RESOLVE: Final = _resolve_statement()
@@ -116,10 +137,12 @@ def resolve(
     # statement's time in all, and not 1.8.
     for row in map(tuple, rows.all()):
         place = places[row[0]][row[1]]
-        if row[4] is None:
+        if row[5] is None:
             outcomes[place] = _no_version(queries[place], row[2], policy)
+        elif row[3] is not None:
+            outcomes[place] = NoSuchVersion(row[4], str(row[5]), row[2], replaced_by=row[3])
         else:
-            outcomes[place] = tuple.__new__(VersionRecord, row[3:] + _NOT_NEW)
+            outcomes[place] = tuple.__new__(VersionRecord, row[4:] + _NOT_NEW)
     return [
         outcome or NoSuchAsset(asset_id)
         for outcome, (asset_id, _) in zip(outcomes, queries, strict=True)

@@ -126,19 +126,21 @@ class NoSuchAsset(NamedTuple):
 
 class NoSuchVersion(NamedTuple):
     """
-    The asset exists and the version asked for doesn't.
+    The asset exists and the version asked for doesn't, or its file doesn't any more.
 
     Attributes:
         asset_id: The asset's id.
         version: A number's digits or a tag; None when the newest was asked for.
         newest: The newest version's number; 0 when there is none at all.
         as_of: The moment that bounded the question, if one did.
+        replaced_by: The version that was written over this one's file; 0 if none was.
     """
 
     asset_id: str
     version: str | None
     newest: int
     as_of: datetime | None = None
+    replaced_by: int = 0
 
     @property
     def message(self) -> str:
@@ -146,6 +148,11 @@ class NoSuchVersion(NamedTuple):
         asset = f"asset {shown(self.asset_id)}"
         if not self.newest:
             return f"{asset} has no versions yet"
+        if self.replaced_by:
+            return (
+                f"the file of version {self.version} of {asset} is gone: "
+                f"version {self.replaced_by} was written over it"
+            )
         if self.version and self.version != LATEST:
             return f"{asset} has no version {shown(self.version)}; the newest is {self.newest}"
         when = self.as_of.isoformat() if self.as_of else "now"

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from bifrost.usd.ingest import IngestReport
 
 _SHOWN: Final = 10
+_MOST_BEFORE: Final = 100
+
+
+class _Out(click.Path):
+    """A folder to write to. An empty name is an unset variable, not the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse an empty name."""
+        if not value:
+            self.fail("the folder's name is empty", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 @click.command()
@@ -27,13 +38,13 @@ _SHOWN: Final = 10
     "--rewrite",
     "out",
     metavar="OUT",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=_Out(file_okay=False, path_type=Path),
     help="Make a read-only copy in OUT whose layers name entities, and register that.",
 )
 @click.option("--pin", is_flag=True, help="Let references name the versions of today.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def ingest(directory: Path, out: Path | None, pin: bool, as_json: bool) -> None:
-    r"""
+    """
     Register the files of a folder as assets.
 
     A second run makes new versions of what changed, and of nothing else. Paths that lead nowhere
@@ -65,9 +76,12 @@ def ingest(directory: Path, out: Path | None, pin: bool, as_json: bool) -> None:
 def _moved(published: Sequence[str]) -> Iterator[str]:
     """Yield the references that mean something else than before."""
     for reference in published:
-        asset_id = parse(reference).asset_id
+        asset_id, version = parse(reference).asset_id, parse(reference).version or "1"
         yield reference_for(asset_id)
         yield reference_for(asset_id, LATEST)
+        # The files of the versions before may have been written over.
+        for number in range(max(1, int(version) - _MOST_BEFORE), int(version)):
+            yield reference_for(asset_id, number)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import click
 
-from bifrost.errors import BifrostError
+from bifrost.errors import AssetException, BifrostError
 
 _ROOT: Final = {
     "asset": ("bifrost.cli.main:asset", "Ask the manager about assets."),
@@ -124,7 +124,8 @@ def main(arguments: list[str] | None = None) -> None:
     # A reader that is gone (`bifrost usd tree … | head`) is no trouble of ours, nor is it at exit,
     # where the interpreter would complain about what it could not flush.
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by who started us
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = code or 1
@@ -156,6 +157,8 @@ def _failed(error: Exception) -> int:
 
         traceback.print_exception(error)
     message = error.message if isinstance(error, BifrostError) else _unexpected(error)
+    if isinstance(error, AssetException) and error.asset_uri not in message:
+        message = f"{error.asset_uri}: {message}"
     with contextlib.suppress(BrokenPipeError):
         click.echo(f"bifrost: {message}", err=True)
     return 1

@@ -17,6 +17,8 @@ from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Request
 from bifrost.pipeline.handler import Handler
 
+# A probe without an answer for so many cooldowns was given up further out: the next one may try.
+_LOST_AFTER_COOLDOWNS = 6
 _OUTAGE = frozenset({Code.UNAVAILABLE, Code.DEADLINE})
 
 
@@ -47,7 +49,8 @@ class Breaker:
         self._lock = threading.Lock()
         self._failures = 0
         self._opened_at: float | None = None
-        self._probing = False
+        self._probe: object | None = None
+        self._probed_at = 0.0
 
     @property
     def state(self) -> str:
@@ -59,12 +62,13 @@ class Breaker:
 
     def handle(self, request: Request) -> Reply:
         """Pass *request* on, or answer for a manager that is known to be down."""
-        is_probe = False
+        probe = None
         with self._lock:
-            if self._opened_at is not None:
-                is_probe = self._cooled() and not self._probing
-                self._probing = self._probing or is_probe
-            is_let_through = self._opened_at is None or is_probe
+            if self._opened_at is not None and self._may_probe():
+                # A probe that hangs, given up further out, must not be the last one ever.
+                self._probed_at = self._clock()
+                probe = self._probe = object()
+            is_let_through = self._opened_at is None or probe is not None
         if not is_let_through:
             wait_s = max(0.0, (self._opened_at or 0.0) + self._cooldown_s - self._clock())
             return Reply.of(
@@ -80,17 +84,23 @@ class Breaker:
         try:
             reply = self._inner.handle(request)
         finally:
-            self._note(reply, is_probe)
+            self._note(reply, probe)
         return reply
 
     def _cooled(self) -> bool:
         return self._opened_at is not None and self._clock() >= self._opened_at + self._cooldown_s
 
-    def _note(self, reply: Reply | None, is_probe: bool) -> None:
+    def _may_probe(self) -> bool:
+        return self._cooled() and (
+            self._probe is None
+            or self._clock() >= self._probed_at + _LOST_AFTER_COOLDOWNS * self._cooldown_s
+        )
+
+    def _note(self, reply: Reply | None, probe: object | None) -> None:
         with self._lock:
-            if self._opened_at is not None and not is_probe:
-                return  # a straggler from before it opened: only the probe decides
-            self._probing = False
+            if self._opened_at is not None and (probe is None or probe is not self._probe):
+                return  # a straggler, or a probe given up: only the probe under way decides
+            self._probe = None
             if reply is not None and not is_outage(reply):
                 self._failures, self._opened_at = 0, None
                 return

@@ -12,7 +12,7 @@ Answers from the tiers what they know, and keeps what the manager says.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from time import time
 from typing import Any, Protocol
@@ -86,6 +86,16 @@ class Cache:
         if missing:
             known.update(self._ask(request.only(missing), scope, now, stale))
         return Reply.by_reference(request, known.__getitem__)
+
+    def peek(self, references: Iterable[str], context_scope: str) -> dict[str, Resolution]:
+        """Return what the tiers hold for *references*, expired answers included. Asks nobody."""
+        scope = self.scope(context_scope)
+        keys = {_key(scope, reference): reference for reference in references}
+        found = {
+            keys[key]: _unpacked(keys[key], entry, tier)
+            for key, (entry, tier) in self._tiers.find(keys).items()
+        }
+        return {ref: resolution for ref, resolution in found.items() if resolution is not None}
 
     def scope(self, context_scope: str) -> bytes:
         """Return 16 bytes that differ wherever two answers may: manager, principal, policy."""

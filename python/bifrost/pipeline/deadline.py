@@ -85,8 +85,14 @@ class Deadline:
             self._under_way.add(job)
             self._waiting.append(job)
             if len(self._waiting) > self._idle and self._workers < self._max_workers:
-                self._workers += 1
-                threading.Thread(target=self._work, name="bifrost-manager", daemon=True).start()
+                try:
+                    threading.Thread(target=self._work, name="bifrost-manager", daemon=True).start()
+                    self._workers += 1
+                except RuntimeError:  # no more threads to be had: those there are must do
+                    if not self._workers:
+                        self._waiting.remove(job)
+                        self._under_way.discard(job)
+                        return False
             self._changed.notify()
         return True
 

@@ -10,7 +10,6 @@ back into it would hang.
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 from collections.abc import Collection, Iterable
@@ -18,7 +17,7 @@ from time import monotonic, perf_counter, time
 from typing import Any
 
 from bifrost.context import Context, ContextSnapshot, from_policy
-from bifrost.errors import BifrostError, Code
+from bifrost.errors import BifrostError, Code, TierError
 from bifrost.model.reply import Failure, Reply
 from bifrost.session import Session, current, current_if_any
 from bifrost.usd import closures, wire
@@ -35,8 +34,6 @@ class Bridge:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        session.tiers.sequence()  # opens the caches; they must be there when `shutdown` runs
-        atexit.register(shutdown)
         self.later = Later()
         self.closures = Closures(session.tiers, self.later)
         self._snapshots: dict[str, ContextSnapshot | Failure] = {}
@@ -90,14 +87,37 @@ class Bridge:
         answers.update(news)
         return self._encoded(answers.items(), start, is_complete)
 
-    def refresh(self, policy: str, identifiers: list[str]) -> bytes:
-        """Ask the manager anew for *identifiers*, in one batch; what fails is left out."""
+    def refresh(self, policy: str, root: str, identifiers: list[str]) -> bytes:
+        """
+        Ask the manager anew for *identifiers*, in one batch; an outage leaves an answer as it was.
+
+        What moved is invalidated for everybody, and the root's closure knows it at once: the next
+        opening must not go back to what this one left.
+        """
         who = self.snapshot(policy)
         if isinstance(who, Failure):
             return wire.encode([])
         start = perf_counter()
+        before = self.session.cache.peek(identifiers, who.scope)
         reply = self._ask(identifiers, who, fresh=True)
-        return self._encoded(closures.resolved(reply.items()).items(), start)
+        answers = {ref: out for ref, out in reply.items() if not _is_outage(out)}
+        moved = [
+            ref
+            for ref, out in answers.items()
+            if ref in before and getattr(out, "path", "") != before[ref].path
+        ]
+        if moved:
+            self._invalidate(moved)
+        if root:
+            self.closures.record(self._scope(who), root, answers, self.session.tiers.sequence())
+            self.later.run_all()
+        return self._encoded(answers.items(), start)
+
+    def _invalidate(self, references: list[str]) -> None:
+        try:
+            self.session.invalidate(references)
+        except TierError:
+            return  # this process forgot; the others have answers that expire
 
     def _replay(
         self, who: ContextSnapshot, opening: str, identifiers: list[str], start: float
@@ -107,25 +127,17 @@ class Bridge:
         *identifiers*, else its answers, to which something has to be added. None if there is none.
         """
         closure = self.closures.find(self._scope(who), opening)
-        if closure is None:
-            return None
+        if closure is None or closure.root_state != closures.root_state(opening):
+            return None  # of a root that has changed since: it would only grow
         try:
             stale = self.closures.stale_references(closure)
             self._note_failed(opening, closure.failed)
-            if stale is None and self._covers(closure, opening, identifiers):
+            if stale is None and _covers(closure, identifiers):
                 cost = _microseconds(start, wire.count(closure.answers))
                 return wire.served_by(closure.answers, closure.tier, cost, is_complete=True)
             return self._renewed(closure, stale or (), who, opening)
         except ValueError:
             return None  # recorded by another version of this code
-
-    def _covers(self, closure: Closure, opening: str, identifiers: list[str]) -> bool:
-        if len(identifiers) > 1 and closure.root_state == closures.root_state(opening):
-            return True  # what the root names, it named then
-        return all(
-            wire.mentions(closure.answers, identifier) or identifier in closure.failed
-            for identifier in identifiers
-        )
 
     def _note_failed(self, opening: str, failed: tuple[str, ...]) -> None:
         with self._lock:
@@ -153,12 +165,12 @@ class Bridge:
         """Return answers for *identifiers* and more, and whether they are all that will be asked."""
         if not identifiers:
             return {}, self.session.uses_own_catalogue
-        if known == "0":
-            return self._with_closure(identifiers, who), self.session.uses_own_catalogue
         failed = self._failed.get(opening, ())
         if any(identifier in failed for identifier in identifiers):
             # One broken reference is wanted: then so are the others, and one question does for all.
             identifiers = list(dict.fromkeys([*identifiers, *failed]))
+        if known == "0":
+            return self._with_closure(identifiers, who), self.session.uses_own_catalogue
         answers = dict(self._ask(identifiers, who).items())
         # What a cache knew, an earlier opening asked for, and with it what follows.
         new = [ref for ref, out in answers.items() if getattr(out, "tier", "") == "manager"]
@@ -204,10 +216,21 @@ class Bridge:
         if is_first or not leader or now - last > _SAME_OPENING_S:
             leader = self.closures.leader(self._scope(who), identifier) or identifier
         with self._lock:
+            if len(self._leaders) >= _MOST_REMEMBERED:
+                self._leaders.clear()
             self._leaders[policy] = (leader, now)
         if identifier != leader:
             self.closures.record_follower(self._scope(who), leader, identifier)
         return leader
+
+
+def _covers(closure: Closure, identifiers: list[str]) -> bool:
+    """Whether the closure answers for *identifiers*: all that its root names, or the one of a miss."""
+    return len(identifiers) > 1 or wire.mentions(closure.answers, identifiers[0])
+
+
+def _is_outage(outcome: Any) -> bool:
+    return isinstance(outcome, Failure) and outcome.code in (Code.UNAVAILABLE, Code.DEADLINE)
 
 
 def _microseconds(start: float, count: int) -> float:
@@ -219,14 +242,14 @@ def resolve(policy: str, root: str, identifiers: str, known: str) -> bytes:
     return _bridge().resolve(policy, root, identifiers.split("\0"), known)
 
 
-def refresh(policy: str, _root: str, identifiers: str) -> bytes:
+def refresh(policy: str, root: str, identifiers: str) -> bytes:
     """Answer anew for what floats; *identifiers* are joined by NUL."""
-    return _bridge().refresh(policy, identifiers.split("\0"))
+    return _bridge().refresh(policy, root, identifiers.split("\0"))
 
 
 def warm() -> None:
     """Open the caches, so that the first miss doesn't pay for it. Idempotent."""
-    _bridge()
+    _bridge().session.tiers.sequence()
 
 
 def closing() -> None:
@@ -237,7 +260,7 @@ def closing() -> None:
 
 
 def shutdown() -> None:
-    """Write what waits to be written and close the caches."""
+    """Write what waits to be written and close the caches. C++ calls it at the end of Python."""
     if _the_bridge is not None:
         _the_bridge.later.run_all()
         _the_bridge.session.close()

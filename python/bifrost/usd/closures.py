@@ -164,8 +164,8 @@ class Closures:
 
     def _recorded(self, scope: bytes, root: str) -> dict[str, Any]:
         closure = self.find(scope, root)
-        if closure is None:
-            return {}
+        if closure is None or closure.root_state != root_state(root):
+            return {}  # what another content of the root named may be needed no more
         try:
             stale = self.stale_references(closure) or ()
             failed: dict[str, Any] = dict.fromkeys(closure.failed, _FAILED)

@@ -15,7 +15,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -48,6 +48,10 @@ class Made(NamedTuple):
     left: list[str]
 
 
+# Lies in the copy while a run is under way: what is found there after a kill is ours.
+_MARK: Final = ".bifrost-unfinished"
+
+
 class Copy:
     """
     The copy, for the time of one run. Several threads may make files in it.
@@ -63,6 +67,7 @@ class Copy:
 
     def __enter__(self) -> Self:
         self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / _MARK).touch()
         self._sweep()
         self._staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self.out))
         return self
@@ -74,6 +79,27 @@ class Copy:
         traceback: TracebackType | None,
     ) -> None:
         shutil.rmtree(self._staging, ignore_errors=True)
+        if kind is None:
+            (self.out / _MARK).unlink(missing_ok=True)
+
+    def refuse_foreign(self, is_known: Callable[[str], bool]) -> None:
+        """
+        Refuse to replace a file that no earlier copy left here, be it read-only or not.
+
+        Args:
+            is_known: Whether the catalogue has, or had, a file of that name in this copy.
+
+        Raises:
+            ConfigurationError: there is one. Nothing was written yet.
+        """
+        if (self.out / _MARK).exists():
+            return  # an earlier run was stopped before it could register what it wrote
+        for name in self._folder.files:
+            if self.path(name).exists() and not is_known(name):
+                raise ConfigurationError(
+                    f"{self.path(name)}: no file that an earlier --rewrite registered, so it is not "
+                    "replaced; name an empty folder for the copy, or remove that file"
+                )
 
     def path(self, name: str) -> Path:
         """Return where the file of that name is in the copy."""

@@ -112,6 +112,8 @@ def _read(found: Found) -> tuple[Found, dict[str, Use]]:
         or extension(path) not in Sdf.FileFormat.FindAllFileFormatExtensions()
     ):
         return found, {}
+    if path and not Path(path).is_file():  # a FIFO would be waited for without end
+        return replace(found, problem=found.problem or "no regular file"), {}
     try:
         layer = Sdf.Layer.FindOrOpen(path)
     except Tf.ErrorException as error:

@@ -139,8 +139,13 @@ class Folder:
             if entry.name.startswith(".") or not self._is_ours(entry, child):
                 continue
             if entry.is_file():
-                yield SourceFile(child, entry.path, entry.stat().st_size)
-            elif entry.is_dir():
+                try:
+                    yield SourceFile(child, entry.path, entry.stat().st_size)
+                except OSError as error:  # gone since, or in a folder that may only be listed
+                    self.left_out.append((child, error.strerror or str(error)))
+            elif not entry.is_dir():
+                self.left_out.append((child, "no regular file"))
+            else:
                 real = os.path.realpath(entry.path)
                 if real in above:
                     self.left_out.append((child, "a link that leads round in a circle"))
@@ -151,10 +156,10 @@ class Folder:
         try:
             with os.scandir(os.path.join(self.root, name)) as entries:
                 return list(entries)
-        except PermissionError:
+        except OSError as error:
             if not name:
                 raise
-            self.left_out.append((name, "no permission to list it"))
+            self.left_out.append((name, f"can't be listed: {error.strerror or error}"))
             return []
 
     def _is_ours(self, entry: os.DirEntry[str], name: str) -> bool:

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
+from urllib.parse import unquote
 
 from bifrost.catalogue import Catalogue, Publication, VersionRecord
 from bifrost.errors import ConfigurationError
@@ -133,6 +134,8 @@ def ingest(
     copy = None if out is None else Copy(out, folder)
     progress = progress or _silent
     run = _Run(survey(folder, progress), catalogue, copy, pin)
+    if copy is not None:
+        copy.refuse_foreign(run.is_copied)
     with copy or contextlib.nullcontext():
         run.register(progress)
     return run.report(time.perf_counter() - started)
@@ -150,6 +153,16 @@ class _Run:
         self._records: list[VersionRecord] = []
         self._edges = 0
         self._user = _user()
+
+    def is_copied(self, name: str) -> bool:
+        """Whether some version of the asset has its file where the copy has this one."""
+        if self._copy is None or name not in self._before:
+            return False
+        path = str(self._copy.path(name))
+        newest = self._before[name]
+        return path == _file(newest.location) or any(
+            path == _file(version.location) for version in self._catalogue.versions(newest.asset_id)
+        )
 
     def register(self, progress: Progress) -> None:
         """Make the copy, if there is to be one, and publish every file."""
@@ -249,6 +262,10 @@ class _Run:
 def _mime_type(name: str) -> str:
     known = _MIME_TYPES.get(extension(name))
     return known or mimetypes.guess_type(PurePosixPath(name).name)[0] or "application/octet-stream"
+
+
+def _file(location: str) -> str:
+    return unquote(location.removeprefix("file://"), errors="surrogateescape")
 
 
 def _user() -> str:

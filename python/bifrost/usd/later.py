@@ -29,8 +29,11 @@ class Later:
         with self._changed:
             self._jobs[name] = (monotonic() + delay_s, job)
             if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="bifrost-later", daemon=True).start()
+                try:
+                    threading.Thread(target=self._run, name="bifrost-later", daemon=True).start()
+                    self._running = True
+                except RuntimeError:  # no thread to be had now: the next job tries again
+                    return
             self._changed.notify()
 
     def run_all(self) -> None:

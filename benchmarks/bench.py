@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the cases share: the shots, their rewritten copies, and the rows they hand in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import measure
+import native
+import rewritten
+from measure import Estimate, Sample, Side
+from rewritten import Rewritten
+from shot import Shot, generate
+
+Say = Callable[[str], None]
+
+PLAIN: Final = "plain"
+EMPTY: Final = "empty plugin"
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One line of the report.
+
+    Attributes:
+        what: What was measured, on what.
+        reach: The figure to reach, as text; empty where there is none.
+        estimate: What was measured.
+        unit: Of the estimate: "x", "us", "ms", "s", "", "bytes".
+        limit: What the median is compared with; None where there is nothing to reach.
+        at_least: Whether more is better.
+        process: The same for whole processes: how many times the plain one, and how much more in s.
+        details: Other numbers that help to understand this one.
+    """
+
+    what: str
+    reach: str
+    estimate: Estimate
+    unit: str
+    limit: float | None = None
+    at_least: bool = False
+    process: tuple[Estimate, Estimate] | None = None
+    details: dict[str, Any] | None = None
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the median is where it should be; None where nothing is to be reached."""
+        if self.limit is None:
+            return None
+        value = self.estimate.median
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+class Subject:
+    """A shot in its three variants; the rewritten ones are made when a case first asks."""
+
+    def __init__(self, name: str, source: Path, root: str, work: Path, say: Say) -> None:
+        self.name = name
+        self._source = source
+        self._root = root
+        self._work = work
+        self._say = say
+
+    @property
+    def plain_root(self) -> Path:
+        """The root layer of the files with plain relative paths."""
+        return self._source / self._root
+
+    @cached_property
+    def own(self) -> Rewritten:
+        """With references into our own catalogue."""
+        self._say(f"{self.name}: bifrost ingest --rewrite")
+        return rewritten.own_catalogue(self._source, self._root, self._work / "own")
+
+    @cached_property
+    def bal(self) -> Rewritten:
+        """With references to a BAL library."""
+        self._say(f"{self.name}: rewriting for BAL")
+        return rewritten.bal_library(self._source, self._root, self._work / "bal")
+
+    @cached_property
+    def levels(self) -> int:
+        """How many layers lie above one another, the root counted."""
+        from pxr import Sdf
+
+        seen = {str(self.plain_root)}
+        level, count = list(seen), 0
+        while level:
+            count += 1
+            readable = (path for path in level if Sdf.FileFormat.FindByExtension(path))
+            layers = [layer for path in readable if (layer := Sdf.Layer.FindOrOpen(path))]
+            below = {
+                layer.ComputeAbsolutePath(path)
+                for layer in layers
+                for path in layer.GetCompositionAssetDependencies()
+            }
+            level = sorted(below - seen)
+            seen |= below
+        return count
+
+
+@dataclass(frozen=True)
+class Bench:
+    """
+    What a case gets.
+
+    Attributes:
+        work: Where generated files go.
+        turns: How often the sides take turns.
+        is_quick: Whether what is long should be kept short.
+        say: Tells the person what is going on.
+    """
+
+    work: Path
+    turns: int
+    is_quick: bool
+    say: Say
+    shot: Shot
+    subjects: tuple[Subject, ...]
+
+    @cached_property
+    def native(self) -> native.Native:
+        """The two C++ libraries."""
+        self.say("compiling the empty plugin and the loop")
+        return native.build(self.work / "native")
+
+    def take_turns(
+        self, program: str, sides: Sequence[Side], turns: int | None = None
+    ) -> dict[str, list[Sample]]:
+        """Return the sides' samples, by name; see `measure.take_turns`."""
+        return measure.take_turns(program, sides, turns or self.turns, self.say)
+
+    def opened_in_turns(self, subject: Subject, sides: Sequence[Side]) -> dict[str, list[Sample]]:
+        """
+        Open *subject* in turns by plain paths and by each of *sides*.
+
+        Raises:
+            ChildFailed: a side's stage is not the plain one's: a stage that lost layers opens fast.
+        """
+        samples = self.take_turns("open_stage", (plain(subject), *sides))
+        expected = samples[PLAIN][0]
+        for name, every in samples.items():
+            for sample in every:
+                for key in ("layers", "attributes"):
+                    if sample[key] != expected[key]:
+                        raise measure.ChildFailed(
+                            f"{name}: {sample[key]} {key}, plain has {expected[key]}"
+                        )
+                if sample["resolved_attributes"] < expected["resolved_attributes"]:
+                    raise measure.ChildFailed(f"{name}: fewer attributes resolve than plain")
+        return samples
+
+
+def plain(subject: Subject) -> Side:
+    """The side that opens by plain relative paths, through ArDefaultResolver."""
+    return Side(PLAIN, {"root": str(subject.plain_root), "side": "plain"})
+
+
+def bifrost(
+    name: str, copy: Rewritten, environment: dict[str, str] | None = None, *, cold: bool = False
+) -> Side:
+    """
+    A side that opens *copy* through Bifrost, with its persistent cache as it is, or removed.
+
+    Cold sides start the manager before the open: start-up has rows of its own.
+    """
+    return Side(
+        name,
+        {"root": str(copy.root), "side": "bifrost", "manager": cold},
+        copy.environment if environment is None else environment,
+        *([copy.forget] if cold else []),
+    )
+
+
+def whole_process(ours: Sequence[Sample], theirs: Sequence[Sample]) -> tuple[Estimate, Estimate]:
+    """Estimate ratio and difference of whole processes."""
+    mine, plain_ones = measure.values(ours, "process_s"), measure.values(theirs, "process_s")
+    return measure.ratio(mine, plain_ones), measure.difference(mine, plain_ones)
+
+
+def open_figures(samples: dict[str, list[Sample]]) -> dict[str, Any]:
+    """Return medians in milliseconds of each side's parts, for a row's details."""
+    parts = (
+        "import_s",
+        "start_s",
+        "manager_s",
+        "open_s",
+        "open_cpu_s",
+        "attributes_s",
+        "process_s",
+    )
+    return {
+        f"{name}, ms": {
+            part.removesuffix("_s"): round(
+                1000 * Estimate.of(measure.values(every, part)).median, 2
+            )
+            for part in parts
+        }
+        for name, every in samples.items()
+    }
+
+
+@contextmanager
+def the_bench(
+    output: Path, *, layers: int, turns: int, is_quick: bool, chess: Path, say: Say
+) -> Iterator[Bench]:
+    """
+    Make the shot and yield what cases need.
+
+    The chess set's rewritten copies go to a temporary folder: it is never copied into the project.
+    """
+    import tempfile
+
+    work = output / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    say(f"generating {layers} layers")
+    shot = generate(work / f"shot_{layers}", layers)
+    source = Path(shot.directory)
+    subjects = [Subject(f"{layers} layers", source, shot.root.name, work / f"of_{layers}", say)]
+    with tempfile.TemporaryDirectory(prefix="bifrost-bench-") as temporary:
+        if (chess / "chess_set.usda").is_file():
+            subjects.append(Subject("chess set", chess, "chess_set.usda", Path(temporary), say))
+        else:
+            say(f"no chess set: {chess} is not there")
+        yield Bench(work, turns, is_quick, say, shot, tuple(subjects))

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Measures what docs/performance.md tells: `python benchmarks/run.py [--quick] [--only NAME]`.
+
+Writes results.json, report.md and plot.png, and prints the report. The exit code says whether
+everything could be measured, not whether every figure was reached: machines differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import report
+from bench import Bench, Row, Subject, the_bench
+from cases import memory, open_cold, open_warm, resolve_hit
+from measure import ChildFailed
+
+_HERE: Final = Path(__file__).resolve().parent
+_CHESS: Final = _HERE.parent.parent / "shared/data/usd_wg/full_assets/OpenChessSet"
+CASES: Final[dict[str, Callable[[Bench, Subject], list[Row]]]] = {
+    "resolve": resolve_hit.rows,
+    "warm": open_warm.rows,
+    "cold": open_cold.rows,
+    "memory": memory.rows,
+}
+
+
+def main() -> int:
+    """Measure, write, print."""
+    arguments = _arguments()
+    bench_say = _Say()
+    rows: list[Row] = []
+    failures: list[str] = []
+    turns = arguments.turns or (5 if arguments.quick else 15)
+    with the_bench(
+        arguments.output,
+        layers=arguments.layers,
+        turns=turns,
+        is_quick=arguments.quick,
+        chess=arguments.chess,
+        say=bench_say,
+    ) as bench:
+        for name in arguments.only or CASES:
+            for subject in bench.subjects:
+                bench_say.case = f"{name}, {subject.name}"
+                try:
+                    rows += CASES[name](bench, subject)
+                except ChildFailed as error:
+                    failures.append(f"{bench_say.case}: {error}")
+                    print(f"\n{failures[-1]}", file=sys.stderr)
+        bench_say.end()
+        text = report.write(arguments.output, rows, failures, bench.shot, turns)
+    print(text)
+    print(f"bench: {len(rows)} rows, {len(failures)} failures; see {arguments.output}/report.md")
+    return 1 if failures else 0
+
+
+class _Say:
+    """Progress on stderr: one line that is overwritten on a terminal, a line each elsewhere."""
+
+    def __init__(self) -> None:
+        self.case = "preparing"
+        self._start = time.monotonic()
+        self._on_terminal = sys.stderr.isatty()
+
+    def __call__(self, text: str) -> None:
+        line = f"[{time.monotonic() - self._start:5.0f} s] {self.case}: {text}"
+        if self._on_terminal:
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._on_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure Bifrost against plain files.")
+    parser.add_argument("--quick", action="store_true", help="5 turns, less of everything")
+    parser.add_argument("--turns", type=int, default=0, help="how often the sides take turns")
+    parser.add_argument("--layers", type=int, default=3000, help="size of the generated shot")
+    parser.add_argument("--only", action="append", choices=list(CASES), help="one case; repeatable")
+    parser.add_argument("--chess", type=Path, default=_CHESS, help="where chess_set.usda lies")
+    parser.add_argument("--output", type=Path, default=_HERE / "out")
+    arguments = parser.parse_args()
+    arguments.output = arguments.output.absolute()
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a second ingest may and may not do to what is there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bifrost.errors import AssetNotFoundException, ConfigurationError
+from bifrost.host import BifrostHostInterface
+from bifrost.session import current
+from bifrost.testing.show import layer
+from bifrost.usd.ingest import ingest
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of one layer."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.usda").write_text(layer(value="1"))
+    return tmp_path / "in"
+
+
+def test_a_version_whose_file_was_written_over_is_never_another_ones_bytes(
+    folder: Path, tmp_path: Path
+) -> None:
+    """
+    The older version fails, and says which one took its place; the newer ones resolve.
+    """
+    out = tmp_path / "out"
+    ingest(folder, current().catalogue, rewrite=out)
+    (folder / "a.usda").write_text(layer(value="2"))
+    ingest(folder, current().catalogue, rewrite=out)
+    host = BifrostHostInterface()
+
+    with pytest.raises(AssetNotFoundException, match="version 2 was written over it"):
+        host.resolve_asset_path("bifrost:///assets/a.usda?version=1")
+    assert out / "a.usda" == host.resolve_asset_path("bifrost:///assets/a.usda?version=2")
+    assert out / "a.usda" == host.resolve_asset_path("bifrost:///assets/a.usda")
+
+
+def test_a_folder_that_no_rewrite_made_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    """
+    Read-only files of a user's own are not ours to replace.
+    """
+    out = tmp_path / "workspace"
+    out.mkdir()
+    (out / "a.usda").write_text("precious")
+    (out / "a.usda").chmod(0o444)
+
+    with pytest.raises(ConfigurationError, match="no file that an earlier"):
+        ingest(folder, current().catalogue, rewrite=out)
+
+    assert "precious" == (out / "a.usda").read_text()
+
+
+def test_an_empty_name_for_the_copy_is_refused(folder: Path) -> None:
+    """
+    `--rewrite "$UNSET"` must not fill the current folder.
+    """
+    command = [sys.executable, "-m", "bifrost.cli", "ingest", str(folder), "--rewrite", ""]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert 2 == done.returncode
+    assert "empty" in done.stderr
+
+
+def test_what_is_no_regular_file_is_left_out_and_said(folder: Path, tmp_path: Path) -> None:
+    """
+    A FIFO would be read for ever.
+    """
+    os.mkfifo(folder / "pipe.usda")
+
+    report = ingest(folder, current().catalogue, rewrite=tmp_path / "out")
+
+    assert ("pipe.usda", "no regular file") in [tuple(each) for each in report.left_out]
