@@ -145,7 +145,7 @@ void makeContextsPrintable() {
     return;
   }
   const PyGILState_STATE gil = PyGILState_Ensure();
-  pxr_boost::python::to_python_converter<BifrostResolverContext, ContextToText>();
+  BIFROST_BOOST_PYTHON::to_python_converter<BifrostResolverContext, ContextToText>();
   PyGILState_Release(gil);
 }
 

@@ -43,7 +43,13 @@
 #define BIFROST_USD_NAMESPACE_OPEN PXR_NAMESPACE_OPEN_SCOPE
 #define BIFROST_USD_NAMESPACE_CLOSE PXR_NAMESPACE_CLOSE_SCOPE
 #define BIFROST_USD_USING PXR_NAMESPACE_USING_DIRECTIVE
+#if __has_include(<pxr/external/boost/python.hpp>)
 #define BIFROST_USD_BOOST_PYTHON <pxr/external/boost/python.hpp>
+#define BIFROST_BOOST_PYTHON pxr_boost::python
+#else  // before 24.11 OpenUSD used Boost's own
+#define BIFROST_USD_BOOST_PYTHON <boost/python.hpp>
+#define BIFROST_BOOST_PYTHON boost::python
+#endif
 
 #else
 
@@ -70,5 +76,6 @@
 #define BIFROST_USD_NAMESPACE_CLOSE AR_NAMESPACE_CLOSE_SCOPE
 #define BIFROST_USD_USING AR_NAMESPACE_USING_DIRECTIVE
 #define BIFROST_USD_BOOST_PYTHON <pxr/boost/python.hpp>
+#define BIFROST_BOOST_PYTHON pxr_boost::python
 
 #endif
