@@ -13,6 +13,7 @@
 #include <string_view>
 #include <thread>
 
+#include "asset_path.h"
 #include "usd.h"
 
 namespace bifrost {
@@ -78,7 +79,7 @@ using Found = std::set<std::string>;
 
 // Without what USD appended to the reference: file format arguments, a path inside a package.
 std::string entityOf(std::string_view assetPath) {
-  std::string_view reference = assetPath.substr(0, assetPath.find(":SDF_FORMAT_ARGS:"));
+  std::string_view reference = withoutFormatArgs(assetPath);
   if (!reference.empty() && reference.back() == ']') {
     reference = reference.substr(0, reference.find('['));
   }

@@ -15,7 +15,6 @@
 #include "context_answers.h"
 #include "diagnostics.h"
 #include "python_api.h"
-#include "usd_library.h"
 
 namespace bifrost {
 
@@ -226,6 +225,7 @@ void addPackageFolders(const PythonApi& api, bool isOwn) {
 
 // Python code that OpenUSD runs must not bring another OpenUSD along.
 void keepOtherOpenUsdOut(const PythonApi& api) {
+  BIFROST_USD_USING
   run(api,
       "try:\n"
       "    from bifrost.usd.embedding import keep_other_openusd_out\n"
@@ -233,7 +233,8 @@ void keepOtherOpenUsdOut(const PythonApi& api) {
       "    pass\n"
       "else:\n"
       "    keep_other_openusd_out(" +
-          quoted(usdLibraryPath()) + ", " + quoted(packageFolders()) + ".split(':'))\n");
+          quoted(fileOf(reinterpret_cast<const void*>(&ArGetResolver))) + ", " +
+          quoted(packageFolders()) + ".split(':'))\n");
 }
 
 // The folder that has lib/pythonX.Y for this libpython: in an application that is no Python, the
@@ -328,7 +329,8 @@ void tellBridge(const PythonApi& api, const char* function) {
   }
 }
 
-// Refuses crossings from now on and waits, without the GIL, for those under way. With the GIL held.
+// Refuses crossings from now on, waits, without the GIL, for those under way, and has the caches
+// written. With the GIL held.
 void closeBridge(const PythonApi& api) {
   BridgeState& bridge = state();
   tellBridge(api, "closing");  // whoever waits for a manager stops waiting
@@ -341,12 +343,12 @@ void closeBridge(const PythonApi& api) {
     nanosleep(&pause, nullptr);
   }
   api.RestoreThread(saved);
+  tellBridge(api, "shutdown");
 }
 
 PyObject* onPythonExit(PyObject* self, PyObject* /*arguments*/) {
   const PythonApi* api = PythonApi::inProcess();
   closeBridge(*api);
-  tellBridge(*api, "shutdown");
   api->IncRef(self);
   return self;
 }
@@ -380,7 +382,6 @@ void shutDownOwnInterpreter() {
   const Gil gil(*api);
   if (state().exitHooked.load()) {
     closeBridge(*api);
-    tellBridge(*api, "shutdown");
   }
 }
 
@@ -388,8 +389,7 @@ Object importBridge(const PythonApi& api) {
   Object module(api, api.ImportModule(kModule));
   if (!module) {
     api.ErrClear();
-    addPackageFolders(api,
-                      /*first=*/false);  // an application's Python that doesn't know the package
+    addPackageFolders(api, /*isOwn=*/false);  // an application's, which doesn't know the package
     return {api, api.ImportModule(kModule)};
   }
   return module;
@@ -479,11 +479,6 @@ void PythonBridge::withoutGil(const std::function<void()>& wait) {
 }
 
 bool PythonBridge::isInside() { return insideDepth > 0; }
-
-bool PythonBridge::isPythonRunning() {
-  const PythonApi* api = PythonApi::inProcess();
-  return api != nullptr && api->IsInitialized() != 0 && !state().closed.load();
-}
 
 std::uint64_t PythonBridge::crossings() { return state().crossings.load(); }
 

@@ -44,9 +44,6 @@ class PythonBridge {
   // the other may be waiting for what this one is doing.
   static bool isInside();
 
-  // Whether a Python that could be called is running now. Starts none.
-  static bool isPythonRunning();
-
   // How often `call` entered Python.
   static std::uint64_t crossings();
 

@@ -122,7 +122,6 @@ std::vector<std::string> ResolutionTable::replace(std::vector<Resolution>&& answ
       moved.push_back(std::move(identifier));
     }
   }
-  generation_.fetch_add(1, std::memory_order_relaxed);
   return moved;
 }
 

@@ -86,7 +86,6 @@ class ResolutionTable {
   std::size_t size() const { return size_.load(std::memory_order_relaxed); }
   std::size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
   Freshness freshness() const { return freshness_; }
-  std::uint64_t generation() const { return generation_.load(std::memory_order_relaxed); }
 
   // Held by every writer of every table; fork handlers hold it too. Nothing else is ever locked,
   // and the GIL never awaited, by a thread that holds it.
@@ -105,7 +104,6 @@ class ResolutionTable {
   std::atomic<Slots*> slots_;
   std::atomic<std::size_t> size_{0};
   std::atomic<std::size_t> bytes_{0};
-  std::atomic<std::uint64_t> generation_{0};
   std::vector<std::unique_ptr<Slots>> allSlots_;
   std::vector<std::unique_ptr<Entry>> allEntries_;
 };

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "asset_path.h"
 #include "counters.h"
 #include "diagnostics.h"
 #include "layer_scan.h"
@@ -27,7 +28,6 @@ using bifrost::Resolution;
 
 namespace {
 
-constexpr std::string_view kFormatArgs = ":SDF_FORMAT_ARGS:";
 // How long a failure of the bridge itself counts as the answer, so that a herd does not repeat it.
 constexpr double kBridgeFailureLasts_s = 1.0;
 constexpr std::chrono::seconds kFlightPatience{120};
@@ -41,8 +41,7 @@ constexpr std::chrono::seconds kFlightPatience{120};
 // in lower case, as Ar routes it.
 class Identifier {
  public:
-  explicit Identifier(const std::string& assetPath)
-      : view_(std::string_view(assetPath).substr(0, assetPath.find(kFormatArgs))) {
+  explicit Identifier(const std::string& assetPath) : view_(bifrost::withoutFormatArgs(assetPath)) {
     const std::string_view scheme = view_.substr(0, view_.find(':'));
     const auto isUpper = [](char ch) { return ch >= 'A' && ch <= 'Z'; };
     if (std::any_of(scheme.begin(), scheme.end(), isUpper)) {
@@ -128,6 +127,11 @@ std::string joined(const std::vector<std::string>& identifiers) {
   return text;
 }
 
+// Whether the file of an answer is one whose references can be found.
+bool isLayer(const Resolution& answer) {
+  return !answer.templated && bifrost::isReadableLayer(answer.path);
+}
+
 // Asks the bridge for *identifiers* and adds what it answers to the table. Returns the layer files
 // whose references nobody has asked for yet.
 std::vector<std::string> fill(ContextAnswers& answers, const std::vector<std::string>& identifiers,
@@ -136,7 +140,7 @@ std::vector<std::string> fill(ContextAnswers& answers, const std::vector<std::st
   const auto take = [&](std::string_view reply) {
     bifrost::Answers fresh = decoded(reply);
     for (const Resolution& answer : fresh.resolutions) {
-      if (!fresh.isComplete && !answer.templated && bifrost::isReadableLayer(answer.path)) {
+      if (!fresh.isComplete && isLayer(answer)) {
         layers.push_back(answer.path);
       }
     }
@@ -196,7 +200,7 @@ void askAheadOf(ContextAnswers& answers, const std::vector<std::string>& moved) 
   std::vector<std::string> layers;
   for (const std::string& identifier : moved) {
     const Resolution* known = answers.table().find(identifier);
-    if (known != nullptr && !known->templated && bifrost::isReadableLayer(known->path)) {
+    if (known != nullptr && isLayer(*known)) {
       layers.push_back(known->path);
     }
   }
