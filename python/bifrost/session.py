@@ -28,6 +28,7 @@ from bifrost.pipeline.deadline import Deadline
 from bifrost.pipeline.observe import Observe
 from bifrost.pipeline.retry import Retry
 from bifrost.settings import Settings, load
+from bifrost.tiers.fork import reset_in_child
 from bifrost.tiers.lmdb import LmdbTier
 from bifrost.tiers.memory import MemoryTier
 from bifrost.tiers.tier import Tier
@@ -54,7 +55,7 @@ class Session:
         self._closure_queries = 0
         self._manager = _LazyManager(self)
         self._wire()
-        _sessions.add(self)
+        reset_in_child(self)
 
     def _wire(self) -> None:
         settings = self.settings
@@ -205,9 +206,8 @@ class _LazyManager:
     def handle(self, request: Request) -> Reply:
         try:
             return self.open().handle(request)
-        except (
-            BifrostError
-        ) as error:  # a configuration that can't work fails each element, and says why
+        except BifrostError as error:
+            # A configuration that can't work fails each element, and says why.
             return Reply.of(request, Failure(Code.UNKNOWN, error.message))
 
     def _make(self) -> Any:
@@ -297,11 +297,8 @@ def _parsed(references: Iterable[str]) -> Iterator[AssetReference]:
 def _after_fork() -> None:
     global _current_lock  # noqa: PLW0603
     _current_lock = threading.Lock()
-    for session in list(_sessions):
-        session.after_fork()
 
 
 _current: Session | None = None
 _current_lock = threading.Lock()
-_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 os.register_at_fork(after_in_child=_after_fork)

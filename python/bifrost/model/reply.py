@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from bifrost.errors import AssetException, Code, exception_for
 from bifrost.model.request import Request
+
+_OUTAGE: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class Failure:
     message: str
     retryable: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the manager could not be asked, which says nothing about the reference."""
+        return self.code in _OUTAGE
 
     def exception(self, reference: str) -> AssetException:
         """Return what a call for this one reference raises."""

@@ -19,13 +19,12 @@ from bifrost.pipeline.handler import Handler
 
 # A probe without an answer for so many cooldowns was given up further out: the next one may try.
 _LOST_AFTER_COOLDOWNS = 6
-_OUTAGE = frozenset({Code.UNAVAILABLE, Code.DEADLINE})
 
 
 def is_outage(reply: Reply) -> bool:
     """Whether the round trip itself failed: every element met an outage."""
     return bool(reply.outcomes) and all(
-        isinstance(outcome, Failure) and outcome.code in _OUTAGE for outcome in reply.outcomes
+        isinstance(outcome, Failure) and outcome.is_outage for outcome in reply.outcomes
     )
 
 

@@ -12,7 +12,7 @@ Answers from the tiers what they know, and keeps what the manager says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from time import time
 from typing import Any, Protocol
@@ -28,7 +28,6 @@ from bifrost.tiers.memory import MemoryTier
 from bifrost.tiers.tier import FOREVER, Entry
 from bifrost.tiers.tiered import TieredCache
 
-_OUTAGE = frozenset({Code.UNAVAILABLE, Code.DEADLINE})
 _NEGATIVE_BYTES = 4_000_000
 _MOST_SCOPES = 1_000
 # How long a stale answer served in an outage is believed before the manager is asked again.
@@ -90,12 +89,7 @@ class Cache:
     def peek(self, references: Iterable[str], context_scope: str) -> dict[str, Resolution]:
         """Return what the tiers hold for *references*, expired answers included. Asks nobody."""
         scope = self.scope(context_scope)
-        keys = {_key(scope, reference): reference for reference in references}
-        found = {
-            keys[key]: _unpacked(keys[key], entry, tier)
-            for key, (entry, tier) in self._tiers.find(keys).items()
-        }
-        return {ref: resolution for ref, resolution in found.items() if resolution is not None}
+        return self._held({_key(scope, reference): reference for reference in references})
 
     def scope(self, context_scope: str) -> bytes:
         """Return 16 bytes that differ wherever two answers may: manager, principal, policy."""
@@ -117,14 +111,11 @@ class Cache:
         known: dict[str, Any] = {}
         stale: dict[str, Resolution] = {}
         keys = {_key(scope, ref): ref for ref in request.references}
-        for key, (entry, tier) in self._tiers.find(keys).items():
-            resolution = _unpacked(keys[key], entry, tier)
-            if resolution is None:
-                continue
-            if entry.expires > now:
-                known[keys[key]] = resolution
-            elif entry.expires + self._lifetimes.stale_s > now:
-                stale[keys[key]] = resolution
+        for reference, resolution in self._held(keys).items():
+            if resolution.expires > now:
+                known[reference] = resolution
+            elif resolution.expires + self._lifetimes.stale_s > now:
+                stale[reference] = resolution
         unknown = [key for key, ref in keys.items() if ref not in known]
         for key, entry in self._negative.get(unknown).items():
             if entry.expires > now:
@@ -133,6 +124,15 @@ class Cache:
                 )
                 known[keys[key]] = Failure(Code(code), message, details=details)
         return known, stale
+
+    def _held(self, keys: Mapping[bytes, str]) -> dict[str, Resolution]:
+        """Return what the tiers hold under *keys*, by the references that these belong to."""
+        held = {}
+        for key, (entry, tier) in self._tiers.find(keys).items():
+            resolution = _unpacked(keys[key], entry, tier)
+            if resolution is not None:
+                held[keys[key]] = resolution
+        return held
 
     def _ask(
         self, request: Request, scope: bytes, now: float, stale: dict[str, Resolution]
@@ -148,7 +148,7 @@ class Cache:
                 expires = FOREVER if outcome.immutable else now + self._lifetimes.ttl_s
                 outcome = answers[reference] = outcome._replace(expires=expires)
                 entries[_key(scope, reference)] = Entry(_packed(outcome), expires, now, sequence)
-            elif outcome.code in _OUTAGE:
+            elif outcome.is_outage:
                 if reference in stale:
                     answers[reference] = stale[reference]._replace(
                         tier="stale", expires=now + _STALE_RECHECK_S

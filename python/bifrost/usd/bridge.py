@@ -20,6 +20,7 @@ from bifrost.context import Context, ContextSnapshot, from_policy
 from bifrost.errors import BifrostError, Code, TierError
 from bifrost.model.reply import Failure, Reply
 from bifrost.session import Session, current, current_if_any
+from bifrost.tiers.fork import reset_in_child
 from bifrost.usd import closures, wire
 from bifrost.usd.closures import Closure, Closures
 from bifrost.usd.later import Later
@@ -38,6 +39,7 @@ class Bridge:
         self.closures = Closures(session.tiers, self.later)
         self._snapshots: dict[str, ContextSnapshot | Failure] = {}
         self.after_fork()
+        reset_in_child(self)
 
     def after_fork(self) -> None:
         """Start over in a forked child."""
@@ -100,7 +102,11 @@ class Bridge:
         start = perf_counter()
         before = self.session.cache.peek(identifiers, who.scope)
         reply = self._ask(identifiers, who, fresh=True)
-        answers = {ref: out for ref, out in reply.items() if not _is_outage(out)}
+        answers = {
+            ref: out
+            for ref, out in reply.items()
+            if not (isinstance(out, Failure) and out.is_outage)
+        }
         moved = [
             ref
             for ref, out in answers.items()
@@ -229,10 +235,6 @@ def _covers(closure: Closure, identifiers: list[str]) -> bool:
     return len(identifiers) > 1 or wire.mentions(closure.answers, identifiers[0])
 
 
-def _is_outage(outcome: Any) -> bool:
-    return isinstance(outcome, Failure) and outcome.code in (Code.UNAVAILABLE, Code.DEADLINE)
-
-
 def _microseconds(start: float, count: int) -> float:
     return (perf_counter() - start) * 1e6 / max(count, 1)
 
@@ -281,8 +283,6 @@ def _bridge() -> Bridge:
 def _after_fork() -> None:
     global _bridge_lock  # noqa: PLW0603
     _bridge_lock = threading.Lock()
-    if _the_bridge is not None:
-        _the_bridge.after_fork()
 
 
 _the_bridge: Bridge | None = None
