@@ -7,7 +7,6 @@ Layers are copied and rewritten; textures and other resources stay where they ar
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -15,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-BAL: Final = "org.openassetio.examples.manager.bal"
+from bifrost.testing import bal as testing_bal
 
 _LAYERS: Final = (".usd", ".usda", ".usdc")
-_LOCATABLE: Final = "openassetio-mediacreation:content.LocatableContent"
-_MANAGED: Final = "openassetio-mediacreation:managementPolicy.Managed"
 
 
 @dataclass(frozen=True)
@@ -72,8 +69,6 @@ def bal_library(source: Path, root: str, directory: Path) -> Rewritten:
     files, home = directory / "files", directory / "home"
     home.mkdir(parents=True)
     shutil.copytree(source, files)
-    for latency_ms in LATENCIES_MS:
-        (directory / f"bal_{latency_ms}.toml").write_text(_bal_config(latency_ms))
     entities = {path: _bal_name(path, source) for path in _entities(source)}
     for path in entities:
         if path.suffix in _LAYERS:
@@ -83,9 +78,10 @@ def bal_library(source: Path, root: str, directory: Path) -> Rewritten:
         name: (files / path.relative_to(source) if path.suffix in _LAYERS else path)
         for path, name in entities.items()
     }
-    (directory / "library.json").write_text(json.dumps(_library(locations)))
+    for latency_ms in LATENCIES_MS:
+        testing_bal.install(directory, locations, latency_ms=latency_ms)
     environment = _plugin_environment(home, ("bal",), directory / "plugin")
-    references = tuple(f"bal:///{name}" for name in entities.values())
+    references = tuple(testing_bal.PREFIX + name for name in entities.values())
     return Rewritten(files / root, environment, home, references)
 
 
@@ -153,33 +149,6 @@ def _rewrite_layer(copy: Path, original: Path, entities: Mapping[Path, str]) -> 
 def _renamer(folder: Path, entities: Mapping[Path, str]) -> Callable[[str], str]:
     def renamed(path: str) -> str:
         name = entities.get(Path(os.path.normpath(folder / path)))
-        return path if name is None else f"bal:///{name}"
+        return path if name is None else testing_bal.PREFIX + name
 
     return renamed
-
-
-def _library(locations: Mapping[str, Path]) -> dict[str, Any]:
-    # BAL expands "$" in values; as_uri() escapes "<" and ">" of "<UDIM>".
-    entities = {
-        name: {"versions": [{"traits": {_LOCATABLE: {"location": _url(path)}}}]}
-        for name, path in locations.items()
-    }
-    return {
-        "managementPolicy": {
-            access: {"default": {_MANAGED: {}}}
-            for access in ("read", "write", "createRelated", "required", "managerDriven")
-        },
-        "entities": entities,
-    }
-
-
-def _url(path: Path) -> str:
-    return path.as_uri().replace("$", "$$")
-
-
-def _bal_config(latency_ms: int) -> str:
-    return (
-        f'[manager]\nidentifier = "{BAL}"\n\n[manager.settings]\n'
-        'library_path = "${config_dir}/library.json"\n'
-        f"simulated_query_latency_ms = {latency_ms}\n"
-    )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bifrost.testing.show import Show
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Whatever a test starts is over by then, or it hangs.
 PROCESS_LIMIT_S = 120.0
@@ -29,6 +31,12 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     if (made := session.current_if_any()) is not None:
         made.close()
     session.use(None)
+
+
+@pytest.fixture
+def show(own_home: Path, tmp_path: Path) -> Show:
+    """An empty show, in the catalogue of the test's own home."""
+    return Show(tmp_path / "show")
 
 
 def plugin_env(home: Path, **extra: str) -> dict[str, str]:

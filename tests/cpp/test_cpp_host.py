@@ -20,12 +20,6 @@ LIMIT_S = 60.0
 
 
 @pytest.fixture
-def show(own_home: Path, tmp_path: Path) -> Show:
-    """An empty show, in the catalogue of the test's own home."""
-    return Show(tmp_path / "show")
-
-
-@pytest.fixture
 def host(cpp_build, own_home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the C++ program with the plugin in its environment, and no more than it needs."""
     folder = cpp_build("plain", "-DBIFROST_SANITIZE=")

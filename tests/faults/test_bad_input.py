@@ -38,12 +38,6 @@ except Exception as error:
 IMPATIENT = {"BIFROST_CATALOGUE__LOCK_TIMEOUT_S": "0.2", "BIFROST_RETRY__ATTEMPTS": "1"}
 
 
-@pytest.fixture
-def show(own_home: Path, tmp_path: Path) -> Show:
-    """An empty show, in the catalogue of the test's own home."""
-    return Show(tmp_path / "show")
-
-
 def opened(run_python: Callable[..., object], root: Path, bad: str, **options: object):
     """Open *root* in a process of its own; return what it printed, and the warnings about *bad*."""
     done = run_python(OPEN, root, bad, **options)

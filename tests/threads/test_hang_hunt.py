@@ -8,12 +8,12 @@ limit. The manager is BAL with its simulated latency; nothing is cached, so that
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bifrost.testing import bal
 from bifrost.testing.show import layer
 from bifrost.usd import env
 
@@ -119,28 +119,16 @@ def sleeping_manager(own_home: Path, tmp_path: Path) -> dict[str, str]:
     """The environment of a process that resolves `bal:` through a BAL that sleeps 10 ms a call."""
     files = tmp_path / "files"
     files.mkdir()
-    entities = {}
     leaves = [f"bal:///leaf{i}.usda" for i in range(LAYERS)]
     texts = {f"leaf{i}.usda": layer(value=str(i)) for i in range(LAYERS)}
     texts["top.usda"] = layer(references=tuple(leaves))
     for name, text in texts.items():
         (files / name).write_text(text)
-        location = (files / name).as_uri()
-        traits = {"openassetio-mediacreation:content.LocatableContent": {"location": location}}
-        entities[name] = {"versions": [{"traits": traits}]}
     (tmp_path / "root.usda").write_text(layer(references=tuple(leaves)))
-    policy = {"default": {"openassetio-mediacreation:managementPolicy.Managed": {}}}
-    library = {"managementPolicy": {"read": policy}, "entities": entities}
-    (tmp_path / "library.json").write_text(json.dumps(library))
-    config = tmp_path / "bal.toml"
-    config.write_text(
-        '[manager]\nidentifier = "org.openassetio.examples.manager.bal"\n[manager.settings]\n'
-        'library_path = "${config_dir}/library.json"\nsimulated_query_latency_ms = 10\n'
-    )
     folder = env.description(["bal"], output=tmp_path / "plug")
     return {
         "PXR_PLUGINPATH_NAME": str(folder),
-        "OPENASSETIO_DEFAULT_CONFIG": str(config),
+        **bal.install(tmp_path, {name: files / name for name in texts}, latency_ms=10),
         "BIFROST_CACHE__MEMORY_BYTES": "0",
         "BIFROST_CACHE__DISK_BYTES": "0",
     }

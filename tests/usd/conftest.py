@@ -1,16 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests with real stages share."""
+"""What the tests of ingest share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bifrost.testing.show import Show
+from bifrost.catalogue import Catalogue
 
 
 @pytest.fixture
-def show(own_home: Path, tmp_path: Path) -> Show:
-    """An empty show, in the catalogue of the test's own home."""
-    return Show(tmp_path / "show")
+def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
+    """An empty catalogue in a file of the test's own."""
+    with Catalogue.open(f"sqlite:///{tmp_path / 'catalogue.sqlite'}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder to ingest."""
+    made = tmp_path / "folder"
+    made.mkdir()
+    return made

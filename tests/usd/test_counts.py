@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bifrost.testing import bal
 from bifrost.testing.show import Show, layer
 from bifrost.usd import env
 
@@ -253,7 +254,7 @@ def bal_show(folder: Path, levels: int, width: int) -> tuple[Path, dict[str, str
 
     files = folder / "files"
     files.mkdir()
-    entities, below = {}, ()
+    paths, below = {}, ()
     for level in range(levels):
         names = [f"l{level}_{i}.usd{'ac'[i % 2]}" for i in range(width)]
         for i, name in enumerate(names):
@@ -261,24 +262,12 @@ def bal_show(folder: Path, levels: int, width: int) -> tuple[Path, dict[str, str
             made = Sdf.Layer.CreateAnonymous(".usda")
             made.ImportFromString(inside(text) if below else text)
             made.Export(str(files / name))
-            location = (files / name).as_uri()
-            traits = {"openassetio-mediacreation:content.LocatableContent": {"location": location}}
-            entities[name] = {"versions": [{"traits": traits}]}
-        below = tuple(f"bal:///{name}" for name in names)
+            paths[name] = files / name
+        below = tuple(bal.PREFIX + name for name in names)
     root = folder / "root.usda"
     root.write_text(layer(references=below))
-    policy = {"default": {"openassetio-mediacreation:managementPolicy.Managed": {}}}
-    library = {"managementPolicy": {"read": policy}, "entities": entities}
-    (folder / "library.json").write_text(json.dumps(library))
-    (folder / "bal.toml").write_text(
-        '[manager]\nidentifier = "org.openassetio.examples.manager.bal"\n[manager.settings]\n'
-        'library_path = "${config_dir}/library.json"\nsimulated_query_latency_ms = 0\n'
-    )
     plug = env.description(["bal"], output=folder / "plug")
-    return root, {
-        "PXR_PLUGINPATH_NAME": str(plug),
-        "OPENASSETIO_DEFAULT_CONFIG": str(folder / "bal.toml"),
-    }
+    return root, {"PXR_PLUGINPATH_NAME": str(plug), **bal.install(folder, paths)}
 
 
 def test_a_plain_stage_never_starts_the_bridge(show: Show, run_python) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,19 +15,6 @@ from bifrost.usd.ingest import ingest
 
 SAMPLES = Path(__file__).resolve().parents[2] / "usd_samples"
 LAYER = '#usda 1.0\ndef "A" (\n    references = {references}\n)\n{{\n}}\n'
-
-
-@pytest.fixture
-def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
-    with Catalogue.open(f"sqlite:///{tmp_path / 'catalogue.sqlite'}") as opened:
-        yield opened
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "folder"
-    made.mkdir()
-    return made
 
 
 def layer(path: Path, *references: str) -> Path:
