@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bifrost.testing.postgresql import PostgresqlServer
 from bifrost.testing.show import Show
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -37,6 +38,25 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def show(own_home: Path, tmp_path: Path) -> Show:
     """An empty show, in the catalogue of the test's own home."""
     return Show(tmp_path / "show")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """A real PostgreSQL server, one for all tests of a process. Tests that end it make their own."""
+    with PostgresqlServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def catalogue_url(request: pytest.FixtureRequest, own_home: Path) -> Iterator[str]:
+    """The URL of an empty catalogue of the test's own, on each kind of database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{own_home / 'data' / 'catalogue.sqlite'}"
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    url = server.catalogue()
+    yield url
+    server.drop(url)
 
 
 def plugin_env(home: Path, **extra: str) -> dict[str, str]:

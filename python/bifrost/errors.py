@@ -11,12 +11,15 @@ BifrostError
 │   │   └── DeadlineExceededException      it did not answer in time
 │   ├── InvalidReferenceException        malformed, or of another manager
 │   ├── LocationException                resolved, but to nothing that USD can open
+│   ├── StorageException                 files can't be put where published files lie
 │   ├── AccessModeException              not available for this kind of access
 │   ├── InvalidTraitsException           the traits asked for or given don't fit
 │   ├── ConflictException                somebody else was faster
+│   ├── PublishRefusedException          validators found errors (`findings`)
 │   ├── UnsupportedOperationException    this manager can't do that
 │   └── ManagerMisbehavedException       the manager broke its contract
 ├── ConfigurationError                 settings, environment, a missing extra
+├── InvalidQueryException              a query that the language doesn't have (`where`, `nearest`)
 ├── CatalogueError                     the catalogue is locked, corrupt or newer than this code
 └── TierError                          a cache's backend failed; callers treat it as a miss
 ```
@@ -40,11 +43,13 @@ class Code(StrEnum):
     NO_LOCATION = "no_location"
     NOT_A_FILE = "not_a_file"
     FILE_MISSING = "file_missing"
+    STORAGE = "storage"
     ACCESS = "access"
     PERMISSION_DENIED = "permission_denied"
     INVALID_TRAITS = "invalid_traits"
     PREFLIGHT_HINT = "preflight_hint"
     CONFLICT = "conflict"
+    REFUSED = "refused"
     UNSUPPORTED = "unsupported"
     UNAVAILABLE = "unavailable"
     DEADLINE = "deadline"
@@ -128,6 +133,10 @@ class LocationException(AssetException):
     """The entity exists and has no location that USD can open."""
 
 
+class StorageException(AssetException):
+    """Files can't be put where published files lie: no room, no permission."""
+
+
 class AccessModeException(AssetException):
     """The entity is not available for this kind of access."""
 
@@ -138,6 +147,15 @@ class InvalidTraitsException(AssetException):
 
 class ConflictException(AssetException):
     """The entity changed since the caller looked."""
+
+
+class PublishRefusedException(AssetException):
+    """Validators found errors in what was to be published. Nothing was."""
+
+    @property
+    def findings(self) -> list[Any]:
+        """Everything that was found, warnings included: `bifrost.publishing.Finding`."""
+        return list(self.details.get("findings", ()))
 
 
 class UnsupportedOperationException(AssetException):
@@ -152,8 +170,36 @@ class ConfigurationError(BifrostError):
     """Settings, environment or an installation that can't work. The message names the fix."""
 
 
+class InvalidQueryException(BifrostError):
+    """
+    A query that the language doesn't have.
+
+    Attributes:
+        where: The place in the query, as a JSON path: `$.filter.tags.$contians`.
+        name: The field, operator or value that is wrong there.
+        nearest: The valid name that was perhaps meant, or "".
+    """
+
+    def __init__(
+        self, message: str, *, where: str = "$", name: str = "", nearest: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.where = where
+        self.name = name
+        self.nearest = nearest
+
+
 class CatalogueError(BifrostError):
-    """The catalogue is locked, corrupt, or of a newer schema than this code knows."""
+    """
+    The catalogue is locked, out of reach, corrupt, or of a newer schema than this code knows.
+
+    Attributes:
+        retryable: Whether the same may work in a moment: it was locked, or out of reach.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class TierError(BifrostError):
@@ -167,11 +213,13 @@ _EXCEPTIONS: Final[dict[Code, type[AssetException]]] = {
     Code.NO_LOCATION: LocationException,
     Code.NOT_A_FILE: LocationException,
     Code.FILE_MISSING: LocationException,
+    Code.STORAGE: StorageException,
     Code.ACCESS: AccessModeException,
     Code.PERMISSION_DENIED: PermissionDeniedException,
     Code.INVALID_TRAITS: InvalidTraitsException,
     Code.PREFLIGHT_HINT: InvalidTraitsException,
     Code.CONFLICT: ConflictException,
+    Code.REFUSED: PublishRefusedException,
     Code.UNSUPPORTED: UnsupportedOperationException,
     Code.UNAVAILABLE: NetworkErrorException,
     Code.DEADLINE: DeadlineExceededException,

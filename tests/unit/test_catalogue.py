@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
 from datetime import UTC, datetime, timedelta
 
@@ -21,9 +20,9 @@ from bifrost.catalogue import (
     VersionPolicy,
     VersionRecord,
 )
-from bifrost.catalogue.database import driver
 from bifrost.errors import (
     AssetNotFoundException,
+    CatalogueError,
     InvalidReferenceException,
     InvalidTraitsException,
 )
@@ -47,8 +46,8 @@ def clock():
 
 
 @pytest.fixture
-def catalogue(tmp_path, clock):
-    with Catalogue.open(f"sqlite:///{tmp_path / 'c.sqlite'}", clock=clock) as catalogue:
+def catalogue(catalogue_url, clock):
+    with Catalogue.open(catalogue_url, clock=clock) as catalogue:
         yield catalogue
 
 
@@ -340,15 +339,16 @@ class TestPublish:
             catalogue.publish([publication("a", metadata=deep)])
 
     @pytest.mark.parametrize(
-        "statement", ["UPDATE versions SET checksum = 'x'", "UPDATE dependencies SET kind = 'x'"]
+        "statement", ["UPDATE versions SET checksum = 'x'", "UPDATE relationships SET kind = 'x'"]
     )
     def test_the_database_itself_refuses_to_change_a_version(self, catalogue, statement):
         catalogue.publish([publication("a", "1", "a")])
-        outsider = driver().connect(catalogue.path)
 
-        with pytest.raises((sqlite3.Error, driver().Error), match="written once"):
-            outsider.execute(statement)
-        outsider.close()
+        with (
+            pytest.raises(CatalogueError, match="written once"),
+            catalogue._database.write() as connection,
+        ):
+            connection.exec_driver_sql(statement)
 
 
 class TestRelationships:

@@ -19,8 +19,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bifrost.catalogue import Catalogue, Publication, VersionRecord, migrations, schema
-from bifrost.catalogue.database import Database, driver
+from bifrost.catalogue import (
+    Catalogue,
+    Dependency,
+    Publication,
+    VersionRecord,
+    migrations,
+    schema,
+)
+from bifrost.catalogue.database import Database
+from bifrost.catalogue.sqlite import driver
 from bifrost.errors import CatalogueError, ConfigurationError
 
 
@@ -73,7 +81,7 @@ class TestOpening:
             assert ["a"] == [asset.asset_id for asset in catalogue.assets()]
 
     @pytest.mark.parametrize(
-        "bad", ["", "c.sqlite", "sqlite:///", "sqlite://", "sqlite:///:memory:", "postgresql://x/y"]
+        "bad", ["", "c.sqlite", "sqlite:///", "sqlite://", "sqlite:///:memory:", "mysql://x/y"]
     )
     def test_a_url_that_names_no_file_is_a_configuration_error(self, bad):
         with pytest.raises(ConfigurationError, match="sqlite:///<path of a file>"):
@@ -83,7 +91,7 @@ class TestOpening:
         database = Database.open(url(made), 1.0)
 
         with pytest.raises(CatalogueError, match="FOREIGN KEY"), database.write() as connection:
-            connection.exec_driver_sql("INSERT INTO changes (asset, at) VALUES (77, 0)")
+            connection.exec_driver_sql("INSERT INTO search_texts (asset, text) VALUES (77, '')")
         database.close()
 
 
@@ -120,6 +128,19 @@ class TestJournal:
 
 
 class TestMigrations:
+    """
+    `data/catalogue_0001.sqlite` was made by the last code of schema 0001 with `Catalogue.publish`, in
+    four batches, with a clock that starts at 1,700,000,060.5 and moves a minute and a half second
+    each time. It has every kind of edge, a version without a file, and text beyond ASCII.
+    """
+
+    @pytest.fixture
+    def old(self, tmp_path):
+        path = tmp_path / "old.sqlite"
+        shutil.copy(Path(__file__).parent / "data" / "catalogue_0001.sqlite", path)
+        assert "0001" == self.revision(path)
+        return path
+
     def test_revisions_end_where_the_schema_is(self, tmp_path):
         Database.open(url(tmp_path / "made.sqlite"), 1.0).close()
         engine = sa.create_engine(url(tmp_path / "grown.sqlite"), module=driver())
@@ -129,22 +150,119 @@ class TestMigrations:
 
         assert layout(tmp_path / "made.sqlite") == layout(tmp_path / "grown.sqlite")
 
-    def test_an_older_catalogue_is_upgraded_and_keeps_its_assets(self, made, later):
+    def test_an_upgraded_catalogue_has_the_layout_of_a_fresh_one(self, old, path):
+        Catalogue.open(url(path)).close()
+        Catalogue.open(url(old)).close()
+
+        assert schema.REVISION == self.revision(old)
+        assert layout(path) == layout(old)
+        assert self.sound(old)
+
+    def test_everything_of_an_old_catalogue_still_answers(self, old):
+        with Catalogue.open(url(old)) as catalogue:
+            assets = catalogue.assets()
+            first, second = catalogue.resolve([("rock", "1"), ("rock", None)])
+            wood, shot, odd = catalogue.resolve([("wood", None), ("shot", None), ("a b/c", None)])
+            edges = [catalogue.dependencies("rock", 1), catalogue.dependencies("rock", 2)]
+            edges_of_shot = catalogue.dependencies("shot", 1)
+            closure = catalogue.closure([("shot", None)])
+            dependents = catalogue.dependents("rock")
+            changed = catalogue.change_number(), catalogue.changed_since(4)
+
+        start_us = 1_700_000_060_500_000
+        turn_us = 60_500_000
+        assert [
+            ("a b/c", "Odd", "", start_us + 3 * turn_us, 1, start_us + 3 * turn_us, ""),
+            ("rock", "Rock", "model", start_us, 2, start_us + turn_us, "ann"),
+            ("shot", "Shöt 10", "shot", start_us + 2 * turn_us, 1, start_us + 2 * turn_us, ""),
+            ("wood", "Wood", "texture", start_us, 1, start_us, "ann"),
+        ] == [asset[:7] for asset in assets]
+        assert {(False, "wip", "{}")} == {
+            (asset.deprecated, asset.status, asset.metadata_json) for asset in assets
+        }
+        assert (1, "file:///show/rock/1/rock.usd", "r1", 11, "ann", "first\nlook") == (
+            first.number, first.location, first.checksum, first.size, first.created_by,
+            first.comment,
+        )  # fmt: skip
+        assert (2, "ben", {"ünï": ["✓", 1, None]}, {}) == (
+            second.number, second.created_by, second.metadata, second.properties,
+        )  # fmt: skip
+        assert (True, "image/x-exr", "file:///show/tex/wood.%3CUDIM%3E.exr") == (
+            wood.templated, wood.mime_type, wood.location,
+        )  # fmt: skip
+        assert ("Shöt 10", "") == (shot.name, odd.location)
+        assert [
+            [Dependency("wood", None, "texture")],
+            [Dependency("wood", "1", "texture")],
+        ] == edges
+        assert [
+            Dependency("rock", None, "reference"),
+            Dependency("rock", "1", "payload"),
+            Dependency("wood", "approved", "reference"),
+        ] == edges_of_shot
+        assert {"shot", "rock", "wood"} == {asset_id for asset_id, _ in closure}
+        assert ["shot", "shot"] == [each.asset_id for each in dependents]
+        assert (5, {"a b/c"}) == changed
+
+    def test_an_old_catalogue_takes_everything_new(self, old):
+        with Catalogue.open(url(old)) as catalogue:
+            edges = [Dependency("wood", "1", "texture")]
+            [same] = catalogue.publish(
+                [
+                    Publication(
+                        "rock", "Rock", "model", "/show/rock/2/rock.usd",
+                        checksum="r2", dependencies=edges,
+                    )
+                ]
+            )  # fmt: skip
+            [third] = catalogue.publish([publication("rock", "r3")])
+            catalogue.set_metadata("rock", {"a": 1})
+            for stage in ("review", "approved"):
+                catalogue.set_status("wood", None, stage)
+            [approved] = catalogue.resolve([("wood", "approved")])
+            number = catalogue.change_number()
+            catalogue.delete("a b/c")
+
+            assert (2, False) == (same.number, same.is_new)
+            assert (3, True) == (third.number, third.is_new)
+            assert 1 == approved.number
+            assert {"a b/c"} == catalogue.changed_since(number)
+            # The files of this show were never there.
+            assert {"missing_file"} == {problem.kind for problem in catalogue.check()}
+
+    def test_two_processes_that_upgrade_at_once_do_it_once(self, old):
+        spawn = multiprocessing.get_context("spawn")
+        with spawn.Pool(2) as processes:
+            numbers = processes.map(_publish_in_child, [(str(old), n) for n in range(2)])
+
+        assert [1, 2] == sorted(numbers)
+        assert schema.REVISION == self.revision(old)
+
+    def test_a_later_revision_is_applied_too(self, made, later):
         with Catalogue.open(url(made)) as catalogue:
             assert ["a"] == [asset.asset_id for asset in catalogue.assets()]
 
         assert "colours" in layout(made)
-        assert "0002" == self.revision(made)
+        assert "0003" == self.revision(made)
 
-    def test_a_failing_upgrade_leaves_the_old_catalogue_whole(self, made, later):
-        before = layout(made)
+    def test_two_revisions_are_applied_in_their_order(self, old, later):
+        with Catalogue.open(url(old)) as catalogue:
+            assert 4 == len(catalogue.assets())
+
+        assert {"colours", "publishes"} <= set(layout(old))
+        assert "0003" == self.revision(old)
+
+    @pytest.mark.parametrize("which", ["made", "old"])
+    def test_a_failing_upgrade_leaves_the_old_catalogue_whole(self, made, old, later, which):
+        path = {"made": made, "old": old}[which]
+        before = layout(path), self.revision(path)
         later.write_text(later.read_text() + "    raise RuntimeError('halfway')\n")
 
         with pytest.raises(RuntimeError, match="halfway"):
-            Catalogue.open(url(made))
+            Catalogue.open(url(path))
 
-        assert before == layout(made)
-        assert "0001" == self.revision(made)
+        assert before == (layout(path), self.revision(path))
+        assert self.sound(path)
 
     def test_a_newer_schema_is_refused_with_both_named(self, made):
         connection = driver().connect(made)
@@ -152,25 +270,29 @@ class TestMigrations:
         connection.commit()
         connection.close()
 
-        with pytest.raises(CatalogueError, match=r"0099.*knows up to 0001: use a newer Bifrost"):
+        expected = rf"0099.*knows up to {schema.REVISION}: use a newer Bifrost"
+        with pytest.raises(CatalogueError, match=expected) as raised:
             Catalogue.open(url(made))
+
+        assert not raised.value.retryable
+        assert "0099" == self.revision(made)
 
     @pytest.fixture
     def later(self, tmp_path, monkeypatch):
         """A next revision, as a later release would bring it."""
         location = tmp_path / "migrations"
         shutil.copytree(migrations.LOCATION, location)
-        revision = location / "versions" / "later_0002.py"
+        revision = location / "versions" / "later_0003.py"
         revision.write_text(
             "from alembic import op\n"
-            "revision, down_revision = '0002', '0001'\n"
+            "revision, down_revision = '0003', '0002'\n"
             "branch_labels = depends_on = None\n"
             "def upgrade():\n"
             "    op.execute('CREATE TABLE colours (name TEXT)')\n"
         )
-        monkeypatch.setattr(schema, "REVISION", "0002")
         upgrade = migrations.upgrade
         monkeypatch.setattr(migrations, "upgrade", lambda connection: upgrade(connection, location))
+        monkeypatch.setattr(schema, "REVISION", "0003")
         return revision
 
     def revision(self, path):
@@ -178,6 +300,13 @@ class TestMigrations:
         [revision] = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         connection.close()
         return revision
+
+    def sound(self, path):
+        connection = driver().connect(path)
+        broken = connection.execute("PRAGMA foreign_key_check").fetchall()
+        [state] = connection.execute("PRAGMA integrity_check").fetchone()
+        connection.close()
+        return ("ok", []) == (state, broken)
 
 
 class TestBadFiles:

@@ -19,6 +19,9 @@ from bifrost.catalogue.records import (
     NoSuchVersion,
     Outcome,
     Publication,
+    Refused,
+    Representation,
+    Staged,
     VersionPolicy,
     VersionRecord,
 )
@@ -35,6 +38,9 @@ __all__ = [
     "NoSuchVersion",
     "Outcome",
     "Publication",
+    "Refused",
+    "Representation",
+    "Staged",
     "VersionPolicy",
     "VersionRecord",
 ]

@@ -3,26 +3,48 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from bifrost.catalogue import assets, publishing, relationships
+import sqlalchemy as sa
+
+from bifrost.catalogue import (
+    access,
+    assets,
+    checking,
+    publishes,
+    publishing,
+    representations,
+    status,
+    upkeep,
+)
+from bifrost.catalogue.access import Rule, Rules
+from bifrost.catalogue.checking import Problem
 from bifrost.catalogue.database import Database
+from bifrost.catalogue.publishes import PublishRow
+from bifrost.catalogue.querying import QueryCalls
 from bifrost.catalogue.records import (
     NEWEST,
     AssetRecord,
-    Dependency,
-    Dependent,
     Outcome,
     Publication,
+    Refused,
+    Representation,
     VersionPolicy,
     VersionRecord,
 )
+from bifrost.catalogue.relating import RelationshipCalls
+from bifrost.catalogue.status import StatusRecord, Workflow
+from bifrost.catalogue.store import Store
+from bifrost.errors import AssetNotFoundException, Code
+from bifrost.model.entity_reference import LATEST, reference_for
 
 
-class Catalogue:
+class Catalogue(RelationshipCalls, QueryCalls):
     """
     Assets, versions, locations and dependencies in one database.
 
@@ -30,88 +52,158 @@ class Catalogue:
     fails: locked, damaged, out of room. Methods that take a batch need one round trip for any size.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        workflow: Workflow,
+        clock: Callable[[], float],
+    ) -> None:
         self._database = database
         self._clock = clock
+        self.store = store
+        self.workflow = workflow
 
     @classmethod
     def open(
-        cls, url: str, *, lock_timeout_s: float = 10.0, clock: Callable[[], float] = time.time
+        cls,
+        url: str,
+        *,
+        store: Path | None = None,
+        workflow: str = "",
+        lock_timeout_s: float = 10.0,
+        statement_timeout_s: float = 60.0,
+        clock: Callable[[], float] = time.time,
     ) -> Catalogue:
         """
-        Open the catalogue at *url* (`sqlite:///<path>`); make it where there is none.
+        Open the catalogue at *url* (`sqlite:///<path>`, `postgresql://…`); make it where there is none.
 
         A catalogue of an older schema is upgraded, in one transaction.
 
         Args:
             url: Which catalogue.
+            store: The folder of published files, which everybody who uses the catalogue must see;
+                by default `store` beside the catalogue's file, or in the platform's data folder.
+            workflow: The stages of versions, as `Workflow.parse` reads them; empty for the default.
             lock_timeout_s: Seconds to wait for another process's write.
+            statement_timeout_s: Seconds that one statement may take on a server.
             clock: Tells the time of publications, in seconds since the epoch.
 
         Raises:
-            ConfigurationError: *url* names no file.
+            ConfigurationError: *url* names neither a file nor a server.
             CatalogueError: it can't be used: locked, damaged, of a newer schema, not a catalogue,
                 in a folder that can't be written to. The message says which, and what to do.
         """
-        return cls(Database.open(url, lock_timeout_s), clock)
+        stages = Workflow.parse(workflow)
+        database = Database.open(url, lock_timeout_s, statement_timeout_s)
+        return cls(database, Store(store or _beside(database.path)), stages, clock)
 
     @property
-    def path(self) -> Path:
-        """The file it lives in."""
+    def path(self) -> Path | None:
+        """The file it lives in; None on a server."""
         return self._database.path
 
+    @property
+    def name(self) -> str:
+        """How messages name it; no password in it."""
+        return self._database.name
+
+    def _now_us(self) -> int:
+        return int(self._clock() * 1_000_000)
+
+    # Versions
+
     def resolve(
-        self, queries: Sequence[tuple[str, str | None]], policy: VersionPolicy = NEWEST
+        self,
+        queries: Sequence[tuple[str, str | None]],
+        policy: VersionPolicy = NEWEST,
+        *,
+        user: str | None = None,
     ) -> list[Outcome]:
         """
         Return one outcome for each (asset id, version) of *queries*, in order.
 
-        A version is a number's digits, `latest`, a status, or None for what *policy* says.
+        A version is a number's digits, `latest`, a status, or None for what *policy* says. What *user*
+        may not read is `Refused`; None asks without rules.
         """
         with self._database.read() as connection:
-            return assets.resolve(connection, queries, policy)
+            outcomes = assets.resolve(connection, queries, policy)
+            if user is None:
+                return outcomes
+            rules = Rules(access.all_rules(connection))
+        if not rules.restrict("read"):
+            return outcomes
+        return [
+            outcome if rules.allow(user, asset_id, "read") else Refused(asset_id, "read", user)
+            for outcome, (asset_id, _) in zip(outcomes, queries, strict=True)
+        ]
 
-    def closure(
-        self, roots: Sequence[tuple[str, str | None]], policy: VersionPolicy = NEWEST
-    ) -> list[tuple[str, str | None]]:
-        """
-        Return every (asset id, version) that opening *roots* asks for, themselves first.
-
-        They are as the files say them: what floats still floats. Cycles end.
-        """
-        with self._database.read() as connection:
-            return relationships.closure(connection, roots, policy)
-
-    def publish(self, publications: Sequence[Publication]) -> list[VersionRecord]:
+    def publish(
+        self, publications: Sequence[Publication], *, user: str | None = None
+    ) -> list[VersionRecord]:
         """
         Write the next version of each asset, all or none; return one record for each, in order.
 
         Assets are made as needed. A publication whose checksum, location and dependencies are those
-        of the newest version makes no new one: its record is that version's, with `is_new` False.
+        of the newest version makes no new one: its record is that version's, with `is_new` False, and
+        its staged files are removed.
 
         Raises:
             InvalidReferenceException: an id, or a dependency's version, can't be in a reference.
             InvalidTraitsException: a value can't be stored; the message names it.
             AssetNotFoundException: a dependency names what is neither there nor in the batch.
+            ConflictException: an `expected_version` is no longer the newest.
+            PermissionDeniedException: *user* may not publish one of them; None asks without rules.
+            StorageException: staged files can't be put in place.
+        """
+        with self.publishing(publications, user=user) as (_, records):
+            return records
+
+    @contextmanager
+    def publishing(
+        self,
+        publications: Sequence[Publication],
+        *,
+        user: str | None = None,
+        first: Callable[[sa.Connection], None] = lambda _: None,
+    ) -> Iterator[tuple[sa.Connection, list[VersionRecord]]]:
+        """
+        As `publish`, with what the caller records besides in the same transaction.
+
+        *first* is called in it before anything is done. An exception of the caller's undoes all of it,
+        files included.
         """
         batch = publishing.checked(publications)
         with self._database.write() as connection:
-            return publishing.publish(connection, batch, int(self._clock() * 1_000_000))
+            first(connection)
+            self._check(connection, user, [p.asset_id for p in publications], "publish")
+            records, placed = publishing.publish(
+                connection, batch, self._now_us(), self.store, self.workflow.first
+            )
+            try:
+                yield connection, records
+            except BaseException:
+                placed.take_back()
+                raise
+        # From here on the versions are there; had the commit failed, whether they are nobody knows,
+        # and files that no version has are what `check` finds.
+        for publication, record in zip(publications, records, strict=True):
+            if publication.staged is not None and record.is_new:
+                self.store.settle(record.asset_id, record.number, publication.staged)
+            elif publication.staged is not None:
+                self.store.discard(publication.staged)
 
     def versions(self, asset_id: str) -> list[VersionRecord]:
         """Return every version of the asset, newest first; nothing for an unknown asset."""
         with self._database.read() as connection:
             return assets.all_versions(connection, asset_id)
 
-    def dependencies(self, asset_id: str, version: int) -> list[Dependency]:
-        """Return what that version needs, in its file's order."""
-        with self._database.read() as connection:
-            return relationships.dependencies_of(connection, asset_id, version)
+    # Assets
 
-    def dependents(self, asset_id: str) -> list[Dependent]:
-        """Return every version that needs the asset, by asset id, its newest version first."""
+    def found(self, asset_ids: Iterable[str]) -> dict[str, AssetRecord]:
+        """Return the assets among *asset_ids* that exist, by id. One round trip."""
         with self._database.read() as connection:
-            return relationships.dependents_of(connection, asset_id)
+            return assets.found(connection, asset_ids)
 
     def assets(
         self, *, after: str = "", limit: int = 100, asset_type: str | None = None
@@ -120,10 +212,213 @@ class Catalogue:
         with self._database.read() as connection:
             return assets.listing(connection, after, limit, asset_type)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many assets, versions and relationships there are. One round trip."""
+        with self._database.read() as connection:
+            return assets.counts(connection)
+
     def suggestions(self, asset_id: str, limit: int = 5) -> list[str]:
         """Return up to *limit* existing ids that may have been meant, likeliest first."""
         with self._database.read() as connection:
             return assets.suggestions(connection, asset_id, limit)
+
+    def set_metadata(
+        self,
+        asset_id: str,
+        metadata: Mapping[str, Any],
+        *,
+        replace: bool = False,
+        user: str | None = None,
+    ) -> dict[str, Any]:
+        """
+        Set the keys of *metadata* in the asset's, those of value None removed; return all of it then.
+
+        With *replace* nothing else stays.
+
+        Raises:
+            AssetNotFoundException: no such asset; with suggestions.
+            InvalidTraitsException: a value can't be stored; the message names it.
+            PermissionDeniedException: *user* may not write it; None asks without rules.
+        """
+        with self._database.write() as connection:
+            self._check(connection, user, [asset_id], "write")
+            return upkeep.set_metadata(
+                connection, asset_id, metadata, replace=replace, now_us=self._now_us()
+            )
+
+    def set_deprecated(self, asset_id: str, deprecated: bool, *, user: str | None = None) -> None:
+        """
+        Mark the asset as one that people should not use any more, or undo that.
+
+        Raises:
+            AssetNotFoundException: no such asset; with suggestions.
+            PermissionDeniedException: *user* may not write it; None asks without rules.
+        """
+        with self._database.write() as connection:
+            self._check(connection, user, [asset_id], "write")
+            upkeep.set_deprecated(connection, asset_id, deprecated, self._now_us())
+
+    def delete(self, asset_id: str, *, user: str | None = None) -> None:
+        """
+        Remove the asset and all its versions. Their numbers are never used again.
+
+        Raises:
+            AssetNotFoundException: no such asset; with suggestions.
+            ConflictException: another asset has a relationship to it.
+            PermissionDeniedException: *user* may not delete it; None asks without rules.
+        """
+        with self._database.write() as connection:
+            self._check(connection, user, [asset_id], "delete")
+            number = upkeep.delete(connection, asset_id, user or "", self._now_us())
+        self.store.remove(asset_id, number)
+
+    # Workflow
+
+    def status_of(self, asset_id: str, number: int) -> StatusRecord:
+        """Return where version *number* of the asset stands, and how it came there."""
+        with self._database.read() as connection:
+            return status.status_of(connection, self.workflow, asset_id, number)
+
+    def statuses(self, versions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], StatusRecord]:
+        """Return where each (asset id, number) stands, and how it came there. One round trip."""
+        with self._database.read() as connection:
+            return status.statuses(connection, self.workflow, versions)
+
+    def set_status(
+        self,
+        asset_id: str,
+        version: str | None,
+        stage: str,
+        *,
+        reason: str = "",
+        user: str | None = None,
+    ) -> StatusRecord:
+        """
+        Move a version, the newest where *version* is None, to the workflow's *stage*.
+
+        Raises:
+            AssetNotFoundException: no such asset or version; with suggestions.
+            ConflictException: no such stage, or no such move from where it is.
+            PermissionDeniedException: *user* may not approve it; None asks without rules.
+        """
+        with self._database.write() as connection:
+            self._check(connection, user, [asset_id], "approve")
+            upkeep.existing(connection, asset_id)
+            [record] = assets.resolve(connection, [(asset_id, version or LATEST)], NEWEST)
+            if not isinstance(record, VersionRecord):
+                raise AssetNotFoundException(
+                    record.message,
+                    asset_uri=reference_for(asset_id, version),
+                    code=Code.NOT_FOUND,
+                )
+            return status.set_status(
+                connection,
+                self.workflow,
+                record,
+                stage,
+                user=user or "",
+                reason=reason,
+                now_us=self._now_us(),
+            )
+
+    # Representations
+
+    def representations(
+        self, versions: Sequence[tuple[str, int]]
+    ) -> dict[tuple[str, int], dict[str, Representation]]:
+        """Return the representations of each (asset id, number), by name. One round trip."""
+        with self._database.read() as connection:
+            return representations.of_versions(connection, versions)
+
+    def put_representation(
+        self,
+        asset_id: str,
+        number: int,
+        name: str,
+        content: bytes,
+        *,
+        suffix: str,
+        mime_type: str,
+        properties: Mapping[str, Any] | None = None,
+    ) -> Representation:
+        """
+        Store *content* as the representation *name* of a version, in place of an earlier one.
+
+        Args:
+            asset_id: The asset's id.
+            number: The version's number; it exists.
+            name: `thumbnail`, `preview`, or a name of the publisher's own.
+            content: The file's bytes.
+            suffix: The file's extension, with its dot.
+            mime_type: Its media type.
+            properties: What else is known: `width`, `height`, `generator`…
+
+        Raises:
+            InvalidTraitsException: the name can't be in a reference, or a value can't be stored.
+            StorageException: the store can't be written to.
+        """
+        representations.check_name(asset_id, number, name)
+        digest = hashlib.sha256(content).hexdigest()
+        # Content decides the name, so that the file of an earlier one is never written over.
+        path = self.store.add(asset_id, number, f"{name}-{digest[:16]}{suffix}", content)
+        made = Representation(
+            name,
+            path.as_uri(),
+            mime_type,
+            len(content),
+            digest,
+            self._now_us(),
+            dict(properties or {}),
+        )
+        with self._database.write() as connection:
+            representations.put(connection, asset_id, number, made, self._now_us())
+        return made
+
+    # Access
+
+    def rules(self) -> list[Rule]:
+        """Return who may do what, oldest rule first."""
+        with self._database.read() as connection:
+            return access.all_rules(connection)
+
+    def allow(self, rules: Sequence[Rule], *, user: str = "") -> None:
+        """
+        Add rules. What a rule covers is from then on closed to those whom no covering rule names.
+
+        Raises:
+            InvalidTraitsException: a rule can't be.
+        """
+        with self._database.write() as connection:
+            access.add(connection, rules, user, self._now_us())
+
+    def disallow(self, rules: Sequence[Rule]) -> int:
+        """Remove rules; return how many there were."""
+        with self._database.write() as connection:
+            return access.remove(connection, rules, self._now_us())
+
+    def permitted(self, user: str, asset_ids: Sequence[str], action: str) -> list[bool]:
+        """Return for each asset whether *user* may do *action* with it. One round trip."""
+        with self._database.read() as connection:
+            rules = Rules(access.all_rules(connection))
+        return [rules.allow(user, asset_id, action) for asset_id in asset_ids]
+
+    def permissions(self, user: str, asset_id: str) -> dict[str, bool]:
+        """Return for each action whether *user* may do it with the asset. One round trip."""
+        with self._database.read() as connection:
+            rules = Rules(access.all_rules(connection))
+        return {action: rules.allow(user, asset_id, action) for action in access.ACTIONS}
+
+    def _check(
+        self,
+        connection: sa.Connection,
+        user: str | None,
+        asset_ids: Sequence[str],
+        action: str,
+    ) -> None:
+        if user is not None:
+            Rules(access.all_rules(connection)).check(user, asset_ids, action)
+
+    # Changes
 
     def change_number(self) -> int:
         """Return a number that grows with each committed change; 0 for an empty catalogue."""
@@ -135,6 +430,104 @@ class Catalogue:
         with self._database.read() as connection:
             return assets.changed_since(connection, number)
 
+    # Publishes on their way
+
+    def begin_publish(self, row: PublishRow) -> PublishRow:
+        """Record a new publish; return it, or the one that has its idempotency key already."""
+        with self._database.write() as connection:
+            if row.idempotency_key is not None:
+                there = publishes.by_key(connection, row.idempotency_key)
+                if there is not None:
+                    return there
+            publishes.add(connection, row)
+            return row
+
+    def register_publish(
+        self, row: PublishRow, registered: PublishRow, publications: Sequence[Publication]
+    ) -> PublishRow:
+        """
+        Make the versions of the publish *row* and record *registered*, in one transaction.
+
+        Returns what is recorded then: *registered* with its results; or, where the publish is not what
+        *row* says any more, what somebody else made of it, and nothing is made.
+
+        Raises:
+            As `publish`.
+        """
+
+        # Before anything else: who was faster has put the files in place.
+        def still(connection: sa.Connection) -> None:
+            now = publishes.get(connection, row.id)
+            if not _is_same(now, row):
+                raise _OvertakenError(now)
+
+        try:
+            with self.publishing(publications, user=row.created_by, first=still) as made:
+                connection, records = made
+                results = [reference_for(rec.asset_id, rec.number) for rec in records]
+                registered = registered._replace(results=results)
+                publishes.move(connection, registered)
+        except _OvertakenError as overtaken:
+            return overtaken.row
+        return registered
+
+    def check_publications(
+        self, publications: Sequence[Publication], *, user: str | None = None
+    ) -> None:
+        """Raise what `publish` would, as far as it doesn't depend on dependencies and files."""
+        publishing.checked(publications)
+        with self._database.read() as connection:
+            ids = [publication.asset_id for publication in publications]
+            self._check(connection, user, ids, "publish")
+            publishing.check_expected(connection, publications)
+
+    def move_publish(self, before: PublishRow, after: PublishRow) -> PublishRow:
+        """
+        Record that a publish got from *before* to *after*; return what is recorded then.
+
+        Where it is not what *before* says any more, that is what somebody else made of it.
+        """
+        with self._database.write() as connection:
+            now = publishes.get(connection, before.id)
+            if not _is_same(now, before):
+                return now
+            publishes.move(connection, after)
+            return after
+
+    def publish_of(self, publish_id: str) -> PublishRow:
+        """Return the publish of that id. Raises `AssetNotFoundException`: there is none."""
+        with self._database.read() as connection:
+            return publishes.get(connection, publish_id)
+
+    def publish_by_key(self, idempotency_key: str) -> PublishRow | None:
+        """Return the publish of that idempotency key, if there is one."""
+        with self._database.read() as connection:
+            return publishes.by_key(connection, idempotency_key)
+
+    def publishes(self, *, stage: str | None = None, limit: int = 100) -> list[PublishRow]:
+        """Return up to *limit* publishes, of one *stage* if given, the last moved first."""
+        with self._database.read() as connection:
+            return publishes.listing(connection, stage, limit)
+
+    # What went wrong
+
+    def check(self, *, repair: bool = False, content: bool = True) -> list[Problem]:
+        """
+        Return what is not as it should be in the catalogue and its store, mended with *repair*.
+
+        Nobody publishes meanwhile where it repairs. What is removed no version names.
+
+        Args:
+            repair: Whether to mend what can be.
+            content: Whether to read every file and compare its checksum.
+        """
+        lend = self._database.write if repair else self._database.read
+        with lend() as connection:
+            found = checking.check(
+                connection, self.store, repair=repair, content=content, now_s=self._clock
+            )
+            return list(found)
+
     def close(self) -> None:
         """Close the database's connections."""
         self._database.close()
@@ -144,3 +537,23 @@ class Catalogue:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _is_same(now: PublishRow, before: PublishRow) -> bool:
+    return now.stage == before.stage and now.drafts == before.drafts
+
+
+class _OvertakenError(Exception):
+    """Somebody else took the publish further."""
+
+    def __init__(self, row: PublishRow) -> None:
+        super().__init__(row.id)
+        self.row = row
+
+
+def _beside(path: Path | None) -> Path:
+    if path is not None:
+        return path.parent / "store"
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("bifrost", appauthor=False)) / "store"

@@ -5,22 +5,59 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from bifrost.errors import ConfigurationError
 
-_PREFIX: Final = "sqlite:///"
+_SQLITE: Final = "sqlite:///"
+_SECRET: Final = ("password=", "sslpassword=")
+_POSTGRESQL: Final = ("postgresql://", "postgres://")
 
 
-def path_of(url: str) -> Path:
+def path_of(url: str) -> Path | None:
     """
-    Return the file that a catalogue's URL names.
+    Return the file that a catalogue's URL names; None for one of a PostgreSQL server.
 
     Raises:
-        ConfigurationError: it names none.
+        ConfigurationError: it names neither.
     """
-    path = url.removeprefix(_PREFIX)
+    if url.startswith(_POSTGRESQL):
+        _check_server(url)
+        return None
+    path = url.removeprefix(_SQLITE)
     if path == url or not path or path.startswith(":memory:") or "\0" in path:
         raise ConfigurationError(
-            f"the catalogue's URL: expected {_PREFIX}<path of a file>, got {url[:200]!r}"
+            f"the catalogue's URL: expected {_SQLITE}<path of a file> or "
+            f"postgresql://<user>@<host>/<database>, got {without_password(url)[:200]!r}"
         )
     return Path(path).expanduser().absolute()
+
+
+def without_password(url: str) -> str:
+    """Return *url* as it may be shown and logged."""
+    scheme, separator, rest = url.partition("://")
+    place, mark, parameters = rest.partition("?")
+    credentials, at, host = place.rpartition("@")
+    shown = [each for each in parameters.split("&") if not each.startswith(_SECRET)]
+    user = credentials.partition(":")[0]
+    return f"{scheme}{separator}{user}{at}{host}{mark}{'&'.join(shown)}"
+
+
+def _check_server(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigurationError(
+            f"the catalogue's URL: {error}, in {without_password(url)[:200]!r}"
+        ) from None
+    if parts.netloc.count("@") > 1:
+        raise ConfigurationError(
+            "the catalogue's URL: write '@' in a user's name or password as %40, in "
+            f"{without_password(url)[:200]!r}"
+        )
+    if "\0" in url or not parts.path.strip("/"):
+        raise ConfigurationError(
+            "the catalogue's URL: expected postgresql://<user>@<host>/<database>, got "
+            f"{without_password(url)[:200]!r}"
+        )

@@ -10,29 +10,34 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
 from bifrost.catalogue import assets as reading
-from bifrost.catalogue import relationships
+from bifrost.catalogue import indexing, relationships
 from bifrost.catalogue.records import (
     NEWEST,
+    AssetRecord,
     Dependency,
     Publication,
+    Staged,
     VersionRecord,
     shown,
 )
-from bifrost.catalogue.schema import assets, changes, dependencies, versions
+from bifrost.catalogue.schema import assets, changes, versions
+from bifrost.catalogue.schema import relationships as edges_table
+from bifrost.catalogue.store import Store
 from bifrost.errors import (
     AssetNotFoundException,
     Code,
+    ConflictException,
     InvalidReferenceException,
     InvalidTraitsException,
 )
-from bifrost.model.entity_reference import parse, reference_for
+from bifrost.model.entity_reference import LATEST, parse, reference_for
 
 # Bytes. Nothing of ours comes near; a host's accident (a file's content given as a name) does.
 _MAX_BYTES: Final = {
@@ -45,6 +50,7 @@ _MAX_BYTES: Final = {
     "comment": 100_000,
 }
 _MAX_METADATA_BYTES: Final = 1_000_000
+_MAX_DEPTH: Final = 32
 _MAX_SIZE: Final = 2**63 - 1
 
 
@@ -55,6 +61,8 @@ class Checked(NamedTuple):
     location: str
     dependencies: tuple[Dependency, ...]
     metadata_json: str
+    asset_metadata: dict[str, Any]
+    properties_json: str
 
 
 def checked(publications: Iterable[Publication]) -> list[Checked]:
@@ -84,14 +92,24 @@ def _checked(
     for field, limit in _MAX_BYTES.items():
         _check_text(publication, field, getattr(publication, field), limit)
     if not publication.name:
-        raise _invalid(publication, "name", "an asset needs a name")
+        raise invalid(publication.asset_id, "name", "an asset needs a name")
     if not isinstance(publication.size, int) or not 0 <= publication.size <= _MAX_SIZE:
-        raise _invalid(publication, "size", f"expected a number of bytes, got {publication.size!r}")
+        raise invalid(
+            publication.asset_id, "size", f"expected a number of bytes, got {publication.size!r}"
+        )
     edges = []
     for asset_id, version, kind in publication.dependencies:
         _check_text(publication, "dependency kind", kind, 200)
         edges.append(Dependency(asset_id, version_of(asset_id, version), kind))
-    return Checked(publication, _location(publication), tuple(edges), _metadata(publication))
+    asset_metadata = json.loads(metadata_json(publication.asset_id, publication.asset_metadata))
+    return Checked(
+        publication,
+        _location(publication),
+        tuple(edges),
+        metadata_json(publication.asset_id, publication.metadata),
+        asset_metadata,
+        metadata_json(publication.asset_id, publication.properties, "properties"),
+    )
 
 
 def _canonical_version(asset_id: str, version: str | None) -> str | None:
@@ -108,20 +126,30 @@ def _canonical_version(asset_id: str, version: str | None) -> str | None:
 
 
 def _check_text(publication: Publication, field: str, text: str, limit: int) -> None:
+    check_text(publication.asset_id, field, text, limit)
+
+
+def check_text(asset_id: str, field: str, text: str, limit: int) -> None:
+    """
+    Make sure that *text* can be stored.
+
+    Raises:
+        InvalidTraitsException: no text, not valid Unicode, too long, or with control characters.
+    """
     if not isinstance(text, str):
-        raise _invalid(publication, field, f"expected text, got {type(text).__name__}")
+        raise invalid(asset_id, field, f"expected text, got {type(text).__name__}")
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise _invalid(publication, field, f"not valid Unicode: {shown(text)}") from None
+        raise invalid(asset_id, field, f"not valid Unicode: {shown(text)}") from None
     if size > limit:
-        raise _invalid(publication, field, f"at most {limit} bytes, got {size}")
+        raise invalid(asset_id, field, f"at most {limit} bytes, got {size}")
     # Only a comment has lines.
     allowed = "\n\r\t" if field == "comment" else ""
     if not text.isprintable() and any(
         unicodedata.category(ch) == "Cc" and ch not in allowed for ch in text
     ):
-        raise _invalid(publication, field, f"a control character in {shown(text)}")
+        raise invalid(asset_id, field, f"a control character in {shown(text)}")
 
 
 def _location(publication: Publication) -> str:
@@ -131,64 +159,136 @@ def _location(publication: Publication) -> str:
         return PurePath(publication.path).as_uri()
     except ValueError:
         message = f"expected an absolute path, got {shown(publication.path)}"
-        raise _invalid(publication, "path", message) from None
+        raise invalid(publication.asset_id, "path", message) from None
 
 
-def _metadata(publication: Publication) -> str:
+def metadata_json(asset_id: str, metadata: Mapping[str, Any], field: str = "metadata") -> str:
+    """
+    Return *metadata* as it is stored.
+
+    Raises:
+        InvalidTraitsException: JSON can't say it, or it is too large, too deep or has a key with a
+            dot, which queries could not name.
+    """
+    if metadata == {} and isinstance(metadata, dict):
+        return "{}"
     try:
-        text = json.dumps(dict(publication.metadata), allow_nan=False, ensure_ascii=False)
+        text = json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False)
         size = len(text.encode())
-    except (TypeError, ValueError, RecursionError) as error:
-        message = f"JSON can't say it: {error}"
-        raise _invalid(publication, "metadata", message) from None
+        problem = _misnamed(metadata, _MAX_DEPTH)
+    except (TypeError, ValueError, RecursionError, AttributeError) as error:
+        raise invalid(asset_id, field, f"JSON can't say it: {error}") from None
     if size > _MAX_METADATA_BYTES:
         message = f"at most {_MAX_METADATA_BYTES} bytes as JSON, got {size}"
-        raise _invalid(publication, "metadata", message)
+        raise invalid(asset_id, field, message)
+    if problem:
+        raise invalid(asset_id, field, problem)
     return text
 
 
-def _invalid(publication: Publication, field: str, message: str) -> InvalidTraitsException:
-    asset_id = publication.asset_id
+def _misnamed(value: Any, depth: int) -> str:
+    """Return what is wrong with the shape of *value*, or ""."""
+    if isinstance(value, str):
+        return "a NUL character, which databases can't store" if "\0" in value else ""
+    if not isinstance(value, Mapping | list | tuple):
+        return ""
+    if not depth:
+        return f"more than {_MAX_DEPTH} levels deep"
+    inner = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str) or not key or key[0] == "$" or "." in key or "\0" in key:
+                return f"a key is text without '.' and without '$' in front, got {shown(str(key))}"
+    return next(filter(None, (_misnamed(each, depth - 1) for each in inner)), "")
+
+
+def invalid(asset_id: str, field: str, message: str) -> InvalidTraitsException:
+    """Return the error that a *field* of an asset can't be stored."""
     return InvalidTraitsException(
         f"{field} of asset {shown(asset_id)}: {message}",
-        asset_uri=reference_for(asset_id),
+        asset_uri=reference_for(asset_id[:1000]),
         code=Code.INVALID_TRAITS,
     )
 
 
 def publish(
-    connection: sa.Connection, batch: Sequence[Checked], now_us: int
-) -> list[VersionRecord]:
+    connection: sa.Connection,
+    batch: Sequence[Checked],
+    now_us: int,
+    store: Store,
+    first_stage: str,
+) -> tuple[list[VersionRecord], Placed]:
     """
-    Write *batch* within the caller's transaction; return one record for each, in order.
+    Write *batch* within the caller's transaction; return one record for each, and what was placed.
 
-    A publication that changes nothing makes no version: its record is the newest one's.
+    A publication that changes nothing makes no version: its record is the newest one's. Staged files
+    are put in place last, when nothing else can fail but the database.
 
     Raises:
         AssetNotFoundException: a dependency names what is neither there nor in the batch.
+        ConflictException: an `expected_version` is no longer the newest.
+        StorageException: files can't be put in place. What was placed is taken back.
     """
-    plan = _Plan(connection, [item.publication.asset_id for item in batch], now_us)
+    plan = _Plan(connection, batch, now_us, store, first_stage)
     records = [plan.add(item) for item in batch]
-    plan.write()
-    return records
+    placed = Placed(store, plan.moves)
+    try:
+        placed.place()
+        plan.write()
+    except BaseException:
+        placed.take_back()
+        raise
+    return records, placed
+
+
+class Placed:
+    """The files that a batch put in place, for taking them back when its transaction is undone."""
+
+    def __init__(self, store: Store, moves: Sequence[tuple[Staged, str, int]]) -> None:
+        self._store = store
+        self._moves = moves
+        self._done: list[tuple[Staged, str, int]] = []
+
+    def place(self) -> None:
+        """Rename every staged folder to its place."""
+        for move in self._moves:
+            self._store.place(*move)
+            self._done.append(move)
+
+    def take_back(self) -> None:
+        """Rename what was placed back to where it was staged."""
+        while self._done:
+            self._store.take_back(*self._done.pop())
 
 
 class _Plan:
     """What a batch comes to, given what is there. The caller holds the write lock."""
 
-    def __init__(self, connection: sa.Connection, ids: Sequence[str], now_us: int) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        batch: Sequence[Checked],
+        now_us: int,
+        store: Store,
+        first_stage: str,
+    ) -> None:
         self._connection = connection
         self._now_us = now_us
-        ids = list(dict.fromkeys(ids))
-        found = reading.resolve(connection, [(asset_id, None) for asset_id in ids], NEWEST)
-        self._newest = {out.asset_id: out for out in found if isinstance(out, VersionRecord)}
+        self._store = store
+        self._first_stage = first_stage
+        self.moves: list[tuple[Staged, str, int]] = []
+        ids = list(dict.fromkeys(item.publication.asset_id for item in batch))
+        self._assets = reading.found(connection, ids)
+        self._there = dict(self._assets)
+        self._newest = _newest(connection, ids)
+        fresh = [asset_id for asset_id in ids if asset_id not in self._there]
+        self._last = reading.last_deleted(connection, fresh) if fresh else {}
         self._edges = {
             asset_id: tuple(edges)
             for asset_id, edges in relationships.latest_dependencies(
                 connection, self._newest
             ).items()
         }
-        self._there = frozenset(self._newest)
         self._versions: list[tuple[VersionRecord, tuple[Dependency, ...]]] = []
         self._changed: dict[str, None] = {}
 
@@ -196,36 +296,64 @@ class _Plan:
         """Return the version that *item* becomes, or the newest one where nothing changed."""
         asset_id = item.publication.asset_id
         newest = self._newest.get(asset_id)
+        _check_expected(item.publication, newest)
         if newest is not None and self._is_same(newest, item):
-            record = newest._replace(
-                name=item.publication.name, asset_type=item.publication.asset_type
-            )
-            if record != newest:
-                self._changed[asset_id] = None
+            publication = item.publication
+            record = newest._replace(name=publication.name, asset_type=publication.asset_type)
         else:
             record = self._next(newest, item)
             self._versions.append((record, item.dependencies))
             self._edges[asset_id] = item.dependencies
-            self._changed[asset_id] = None
+        self._record_asset(record, item)
         self._newest[asset_id] = record._replace(is_new=False)
         return record
 
+    def _record_asset(self, record: VersionRecord, item: Checked) -> None:
+        before = self._assets.get(record.asset_id)
+        metadata = before.metadata_json if before else "{}"
+        if item.asset_metadata:
+            merged = {**json.loads(metadata), **item.asset_metadata}
+            metadata = metadata_json(record.asset_id, merged)
+        after = AssetRecord(
+            record.asset_id,
+            record.name,
+            record.asset_type,
+            before.created_us if before else record.created_us,
+            record.number,
+            max(before.modified_us if before else 0, self._now_us),
+            before.created_by if before else record.created_by,
+            before.deprecated if before else False,
+            before.status if before and not record.is_new else self._first_stage,
+            metadata,
+        )
+        if (
+            before is None
+            or record.is_new
+            or after._replace(modified_us=0) != before._replace(modified_us=0)
+        ):
+            self._assets[record.asset_id] = after
+            self._changed[record.asset_id] = None
+
     def _is_same(self, newest: VersionRecord, item: Checked) -> bool:
+        publication = item.publication
+        if publication.staged is None and newest.location != item.location:
+            return False
         return (
-            newest.checksum == item.publication.checksum
-            and newest.location == item.location
-            and newest.templated == item.publication.templated
+            newest.checksum == publication.checksum
+            and newest.templated == publication.templated
+            and newest.properties.get("files") == publication.properties.get("files")
             and self._edges.get(newest.asset_id, ()) == item.dependencies
         )
 
     def _next(self, newest: VersionRecord | None, item: Checked) -> VersionRecord:
         publication = item.publication
+        number = (newest.number if newest else self._last.get(publication.asset_id, 0)) + 1
         return VersionRecord(
             asset_id=publication.asset_id,
-            number=newest.number + 1 if newest else 1,
+            number=number,
             name=publication.name,
             asset_type=publication.asset_type,
-            location=item.location,
+            location=self._location(item, number),
             mime_type=publication.mime_type,
             templated=publication.templated,
             size=publication.size,
@@ -235,8 +363,17 @@ class _Plan:
             created_by=publication.created_by,
             comment=publication.comment,
             metadata_json=item.metadata_json,
+            properties_json=item.properties_json,
             is_new=True,
         )
+
+    def _location(self, item: Checked, number: int) -> str:
+        staged = item.publication.staged
+        if staged is None:
+            return item.location
+        self.moves.append((staged, item.publication.asset_id, number))
+        folder = self._store.folder_of(item.publication.asset_id, number)
+        return (folder / staged.main).as_uri()
 
     def write(self) -> None:
         """Write it all. Raises `AssetNotFoundException` for a dependency on nothing."""
@@ -247,13 +384,31 @@ class _Plan:
         keys = reading.keys(self._connection, dict.fromkeys([*self._changed, *targets]))
         self._execute(sa.insert(versions), [_version_row(keys, rec) for rec, _ in self._versions])
         self._write_dependencies(keys)
+        indexing.replace(
+            self._connection,
+            [self._indexed(keys, each) for each in self._changed if self._is_described_anew(each)],
+        )
         self._execute(
             sa.insert(changes),
             [{"asset": keys[asset_id], "at": self._now_us} for asset_id in self._changed],
         )
 
+    def _is_described_anew(self, asset_id: str) -> bool:
+        # A next version seldom changes what its asset is found by, and indexing is a third of it all.
+        before, after = self._there.get(asset_id), self._assets[asset_id]
+        return before is None or (
+            (before.name, before.asset_type, before.metadata_json)
+            != (after.name, after.asset_type, after.metadata_json)
+        )
+
+    def _indexed(self, keys: dict[str, int], asset_id: str) -> indexing.Indexed:
+        asset = self._assets[asset_id]
+        return indexing.Indexed(
+            keys[asset_id], asset_id, asset.name, asset.asset_type, asset.metadata
+        )
+
     def _write_assets(self) -> None:
-        rows = [_asset_row(self._newest[asset_id]) for asset_id in self._changed]
+        rows = [_asset_row(self._assets[asset_id]) for asset_id in self._changed]
         there = [row for row in rows if row["id"] in self._there]
         fresh = [row for row in rows if row["id"] not in self._there]
         self._execute(sa.insert(assets), fresh)
@@ -269,13 +424,15 @@ class _Plan:
                 if number is not None:
                     pins[edge.asset_id, edge.version] = (record, edge)
                 rows.append(_dependency_row(keys, record, position, edge, number))
-        self._execute(sa.insert(dependencies), rows)
+        self._execute(sa.insert(edges_table), rows)
         self._check_pins(pins)
 
     def _check_pins(
         self, pins: dict[tuple[str, str | None], tuple[VersionRecord, Dependency]]
     ) -> None:
         # After the versions are written, so that a batch may pin what it makes itself.
+        if not pins:
+            return
         found = reading.resolve(self._connection, list(pins), NEWEST)
         for outcome, (record, edge) in zip(found, pins.values(), strict=True):
             if not isinstance(outcome, VersionRecord):
@@ -286,24 +443,57 @@ class _Plan:
             self._connection.execute(statement, rows)
 
 
+def _newest(connection: sa.Connection, ids: Sequence[str]) -> dict[str, VersionRecord]:
+    found = reading.resolve(connection, [(asset_id, LATEST) for asset_id in ids], NEWEST)
+    return {out.asset_id: out for out in found if isinstance(out, VersionRecord)}
+
+
+def check_expected(connection: sa.Connection, publications: Sequence[Publication]) -> None:
+    """Raise `ConflictException` where an `expected_version` is not the newest now."""
+    if any(publication.expected_version is not None for publication in publications):
+        newest = _newest(connection, [publication.asset_id for publication in publications])
+        for publication in publications:
+            _check_expected(publication, newest.get(publication.asset_id))
+
+
+def _check_expected(publication: Publication, newest: VersionRecord | None) -> None:
+    expected, number = publication.expected_version, newest.number if newest else 0
+    if expected is not None and expected != number:
+        raise ConflictException(
+            f"asset {shown(publication.asset_id)} is at version {number}, not at {expected}: "
+            "somebody published in between; look at what changed and publish again",
+            asset_uri=reference_for(publication.asset_id),
+            code=Code.CONFLICT,
+            details={"expected_version": expected, "newest_version": number},
+        )
+
+
 _MOVE_ON: Final = (
     sa.update(assets)
     .where(assets.c.id == sa.bindparam("new_id"))
     .values(
         name=sa.bindparam("new_name"),
         type=sa.bindparam("new_type"),
+        modified=sa.bindparam("new_modified"),
         latest_version=sa.bindparam("new_latest_version"),
+        status=sa.bindparam("new_status"),
+        metadata=sa.bindparam("new_metadata"),
     )
 )
 
 
-def _asset_row(newest: VersionRecord) -> dict[str, Any]:
+def _asset_row(asset: AssetRecord) -> dict[str, Any]:
     return {
-        "id": newest.asset_id,
-        "name": newest.name,
-        "type": newest.asset_type,
-        "created": newest.created_us,
-        "latest_version": newest.number,
+        "id": asset.asset_id,
+        "name": asset.name,
+        "type": asset.asset_type,
+        "created": asset.created_us,
+        "modified": asset.modified_us,
+        "created_by": asset.created_by,
+        "deprecated": asset.deprecated,
+        "latest_version": asset.latest_version,
+        "status": asset.status,
+        "metadata": asset.metadata_json,
     }
 
 
@@ -320,6 +510,7 @@ def _version_row(keys: dict[str, int], record: VersionRecord) -> dict[str, Any]:
         "created_by": record.created_by,
         "comment": record.comment,
         "metadata": record.metadata_json,
+        "properties": record.properties_json,
     }
 
 
@@ -338,6 +529,8 @@ def _dependency_row(
         "to_number": number,
         "to_tag": edge.version if number is None else None,
         "kind": edge.kind,
+        "created": record.created_us,
+        "created_by": record.created_by,
     }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bifrost.model.entity_reference import LATEST
@@ -84,6 +85,7 @@ class VersionRecord(NamedTuple):
         created_by: Who published it, or "".
         comment: What they said about it, or "".
         metadata_json: What `metadata` is read from.
+        properties_json: What `properties` is read from.
         is_new: Whether this very call to `publish` made it.
     """
 
@@ -100,6 +102,7 @@ class VersionRecord(NamedTuple):
     created_by: str
     comment: str
     metadata_json: str
+    properties_json: str = "{}"
     is_new: bool = False
 
     @property
@@ -111,6 +114,11 @@ class VersionRecord(NamedTuple):
     def metadata(self) -> dict[str, Any]:
         """What else the publisher recorded; a copy of the caller's own."""
         return dict(json.loads(self.metadata_json))
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """What was read from the file when it was published; a copy of the caller's own."""
+        return dict(json.loads(self.properties_json))
 
 
 class NoSuchAsset(NamedTuple):
@@ -159,7 +167,51 @@ class NoSuchVersion(NamedTuple):
         return f"{asset} had no version yet as of {when}; the newest today is {self.newest}"
 
 
-Outcome = VersionRecord | NoSuchAsset | NoSuchVersion
+class Refused(NamedTuple):
+    """
+    Who asks may not do that with the asset.
+
+    Attributes:
+        asset_id: The asset's id.
+        action: What was asked for: `read`, `write`, `publish`, `approve`, `relate` or `delete`.
+        user: Who asked, or "".
+    """
+
+    asset_id: str
+    action: str
+    user: str
+
+    @property
+    def message(self) -> str:
+        """What happened, for a person."""
+        who = f"user {shown(self.user)}" if self.user else "who says not who they are"
+        return f"{who} lacks the permission '{self.action}' on asset {shown(self.asset_id)}"
+
+
+Outcome = VersionRecord | NoSuchAsset | NoSuchVersion | Refused
+
+
+class Representation(NamedTuple):
+    """
+    Another file that stands for a version.
+
+    Attributes:
+        name: `thumbnail`, `preview`, or a publisher's own.
+        location: A file URL, percent-encoded.
+        mime_type: The file's media type, or "".
+        size: Bytes.
+        checksum: SHA-256 of its content, hexadecimal.
+        created_us: When it was added, in microseconds since the epoch.
+        properties: What else is known: `width`, `height`, `generator`…
+    """
+
+    name: str
+    location: str
+    mime_type: str
+    size: int
+    checksum: str
+    created_us: int
+    properties: Mapping[str, Any] = {}
 
 
 class Dependency(NamedTuple):
@@ -195,18 +247,55 @@ class Dependent(NamedTuple):
 
 
 class AssetRecord(NamedTuple):
-    """An asset, without its versions."""
+    """
+    An asset, without its versions.
+
+    Attributes:
+        asset_id: Its id, as references name it.
+        name: Its display name.
+        asset_type: Its type.
+        created_us: When it was registered, in microseconds since the epoch.
+        latest_version: The newest version's number; 0 before the first.
+        modified_us: When anything about it last changed.
+        created_by: Who registered it, or "".
+        deprecated: Whether people should use something else.
+        status: The newest version's workflow stage.
+        metadata_json: What `metadata` is read from.
+    """
 
     asset_id: str
     name: str
     asset_type: str
     created_us: int
     latest_version: int
+    modified_us: int = 0
+    created_by: str = ""
+    deprecated: bool = False
+    status: str = ""
+    metadata_json: str = "{}"
 
     @property
     def created(self) -> datetime:
-        """When its first version was published, in UTC."""
+        """When it was registered, in UTC."""
         return from_microseconds(self.created_us)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What people recorded about it; a copy of the caller's own."""
+        return dict(json.loads(self.metadata_json))
+
+
+class Staged(NamedTuple):
+    """
+    Files that were copied into a store and wait to become a version.
+
+    Attributes:
+        folder: The folder that holds nothing else; it becomes the version's.
+        main: The path of the version's own file in it, a pattern when several are one.
+    """
+
+    folder: Path
+    main: str
 
 
 class Publication(NamedTuple):
@@ -225,7 +314,12 @@ class Publication(NamedTuple):
         dependencies: What the version needs, in the file's order.
         comment: What the publisher says about it.
         created_by: Who publishes.
-        metadata: Anything JSON can say.
+        metadata: Anything JSON can say, recorded with the version.
+        asset_metadata: What to set in the asset's own metadata, key by key; the rest of it stays.
+        properties: What the file says of itself: `usd`, `frames`, `files`.
+        expected_version: The number that the newest version must have, 0 for no version at all;
+            None for any.
+        staged: Files that wait to be put in place as this version; *path* is then "".
     """
 
     asset_id: str
@@ -240,6 +334,10 @@ class Publication(NamedTuple):
     comment: str = ""
     created_by: str = ""
     metadata: Mapping[str, Any] = {}
+    asset_metadata: Mapping[str, Any] = {}
+    properties: Mapping[str, Any] = {}
+    expected_version: int | None = None
+    staged: Staged | None = None
 
 
 _SHOWN_CHARACTERS: Final = 200

@@ -8,6 +8,8 @@ Entity references of Bifrost's own catalogue: `bifrost:///assets/<id>[?version=<
 | `bifrost:///assets/hero?version=3` | version 3, for ever |
 | `bifrost:///assets/hero?version=latest` | floats to the newest, whatever the policy says |
 | `bifrost:///assets/hero?version=approved` | floats by rule: the newest version with that status |
+| `bifrost:///assets/hero?representation=thumbnail` | another file that stands for the version |
+| `bifrost:///assets/hero?publish=<id>` | what is being published; to write to, never to read |
 
 References of other managers are opaque strings here, as OpenAssetIO asks of a host.
 """
@@ -30,6 +32,8 @@ _FORMAT_ARGS: Final = ":SDF_FORMAT_ARGS:"
 # in the authored path) and "#" (value clip templates). "[" would start a package-relative path.
 _ID_SAFE: Final = "-._~!$'()*+,;=:<>#"
 _VERSION: Final = re.compile(r"[0-9]{1,18}|[A-Za-z_][A-Za-z0-9_.-]{0,127}")
+_REPRESENTATION: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_PUBLISH: Final = re.compile(r"[0-9a-f]{32}")
 _MAX_ID_BYTES: Final = 512
 # What nearly every reference looks like: valid as it stands, five times as fast as looking closely.
 _PLAIN: Final = re.compile(
@@ -46,10 +50,14 @@ class AssetReference:
     Attributes:
         asset_id: The id as the catalogue stores it, percent-escapes decoded.
         version: A version number's digits, a tag (`latest`, a status), or None when it floats.
+        representation: The name of another file that stands for the version; None for its own.
+        publish: The id of the publish that this is a working reference of; None for no such.
     """
 
     asset_id: str
     version: str | None = None
+    representation: str | None = None
+    publish: str | None = None
 
     @property
     def is_pinned(self) -> bool:
@@ -57,14 +65,22 @@ class AssetReference:
         return self.version is not None and self.version.isdigit()
 
     def __str__(self) -> str:
-        return reference_for(self.asset_id, self.version)
+        if self.publish is not None:
+            return f"{reference_for(self.asset_id)}?publish={self.publish}"
+        return reference_for(self.asset_id, self.version, self.representation)
 
 
-def reference_for(asset_id: str, version: str | int | None = None) -> str:
+def reference_for(
+    asset_id: str, version: str | int | None = None, representation: str | None = None
+) -> str:
     """Return the canonical reference to *asset_id*; characters that USD would misread are escaped."""
     # USD's marker in an id would read as USD's marker.
     uri = PREFIX + quote(asset_id, safe=_ID_SAFE).replace(_FORMAT_ARGS, "%3ASDF_FORMAT_ARGS:")
-    return uri if version is None else f"{uri}?version={version}"
+    if version is not None:
+        uri = f"{uri}?version={version}"
+    if representation is None:
+        return uri
+    return f"{uri}{'?' if version is None else '&'}representation={representation}"
 
 
 def without_format_args(identifier: str) -> str:
@@ -92,8 +108,11 @@ def parse(reference: str) -> AssetReference:
     path, has_query, query = rest.partition("?")
     if "#" in query:
         raise ValueError(f"a fragment means nothing here: {_shown(reference)}")
-    return AssetReference(
-        _asset_id(path, reference), _version(query, reference) if has_query else None
+    asset_id = _asset_id(path, reference)
+    return (
+        AssetReference(asset_id, **_parameters(query, reference))
+        if has_query
+        else AssetReference(asset_id)
     )
 
 
@@ -116,13 +135,27 @@ def _asset_id(path: str, reference: str) -> str:
     return asset_id
 
 
-def _version(query: str, reference: str) -> str:
-    key, _, version = query.partition("=")
-    if key != "version" or not _VERSION.fullmatch(version):
-        raise ValueError(
-            f"the only query is version=<number, 'latest' or a status>: {_shown(reference)}"
-        )
-    return str(int(version)) if version.isdigit() else version
+def _parameters(query: str, reference: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for part in query.split("&"):
+        key, _, value = part.partition("=")
+        pattern = _PARAMETERS.get(key)
+        if pattern is None or key in found or not pattern.fullmatch(value):
+            raise ValueError(
+                "the query is version=<number, 'latest' or a status>, representation=<name>, both, "
+                f"or publish=<id>: {_shown(reference)}"
+            )
+        found[key] = str(int(value)) if value.isdigit() and key == "version" else value
+    if "publish" in found and len(found) > 1:
+        raise ValueError(f"publish=<id> stands alone: {_shown(reference)}")
+    return found
+
+
+_PARAMETERS: Final = {
+    "version": _VERSION,
+    "representation": _REPRESENTATION,
+    "publish": _PUBLISH,
+}
 
 
 def _shown(reference: str) -> str:

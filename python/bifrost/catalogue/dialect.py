@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What SQLite and PostgreSQL spell differently, as SQLAlchemy constructs with one name.
+
+A batch arrives as one parameter, a JSON text, so that a statement's text is the same for any size: it
+is built once, and the database's own cache of statements knows it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+
+def each_text(parameter: str, name: str) -> sa.TableValuedAlias:
+    """Return the FROM clause *name* with the column `value`: the texts of a JSON list *parameter*."""
+    return _EachText(sa.bindparam(parameter, type_=sa.Text)).table_valued("value", name=name)
+
+
+def each_text_in(lists: sa.ColumnElement[Any], name: str) -> sa.TableValuedAlias:
+    """Return the FROM clause *name* with the column `value`: the texts of a JSON list in a column."""
+    return _EachTextIn(lists).table_valued("value", name=name)
+
+
+def each_row(parameter: str, name: str) -> sa.TableValuedAlias:
+    """
+    Return the FROM clause *name* over a JSON list of lists; `item` takes its columns apart.
+    """
+    return _EachRow(sa.bindparam(parameter, type_=sa.Text)).table_valued("value", name=name)
+
+
+def each_entry(parameter: str, name: str) -> sa.TableValuedAlias:
+    """Return the FROM clause *name* with the columns `key` and `value` of a JSON object."""
+    return _EachEntry(sa.bindparam(parameter, type_=sa.Text)).table_valued(
+        "key", "value", name=name
+    )
+
+
+def text_item(row: sa.FromClause, index: int) -> sa.ColumnElement[str]:
+    """Return element *index* of a row of `each_row`, as text; null where it is null."""
+    return _Item(row.c.value, sa.literal_column(str(index)), type_=sa.Text())
+
+
+def number_item(row: sa.FromClause, index: int) -> sa.ColumnElement[int]:
+    """Return element *index* of a row of `each_row`, as a 64-bit number; null where it is null."""
+    return sa.cast(text_item(row, index), sa.BigInteger)
+
+
+def storable(text: str) -> bool:
+    """Whether a database can hold *text* at all; what it can't hold is in no row."""
+    if text.isascii():
+        return "\0" not in text
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+class _EachText(FunctionElement[Any]):
+    inherit_cache = True
+    name = "each_text"
+
+
+class _EachTextIn(FunctionElement[Any]):
+    inherit_cache = True
+    name = "each_text_in"
+
+
+class _EachRow(FunctionElement[Any]):
+    inherit_cache = True
+    name = "each_row"
+
+
+class _EachEntry(FunctionElement[Any]):
+    inherit_cache = True
+    name = "each_entry"
+
+
+class _Item(FunctionElement[Any]):
+    inherit_cache = True
+    name = "item"
+
+    def __init__(self, *clauses: Any, type_: sa.types.TypeEngine[Any]) -> None:
+        super().__init__(*clauses)
+        self.type = type_
+
+
+@compiles(_EachText, "sqlite")
+@compiles(_EachTextIn, "sqlite")
+@compiles(_EachRow, "sqlite")
+@compiles(_EachEntry, "sqlite")
+def _sqlite_each(element: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_EachText, "postgresql")
+@compiles(_EachTextIn, "postgresql")
+def _postgresql_each_text(
+    element: FunctionElement[Any], compiler: SQLCompiler, **options: Any
+) -> str:
+    return f"jsonb_array_elements_text({_jsonb(element, compiler, options)})"
+
+
+@compiles(_EachRow, "postgresql")
+def _postgresql_each_row(
+    element: FunctionElement[Any], compiler: SQLCompiler, **options: Any
+) -> str:
+    return f"jsonb_array_elements({_jsonb(element, compiler, options)})"
+
+
+@compiles(_EachEntry, "postgresql")
+def _postgresql_each_entry(
+    element: FunctionElement[Any], compiler: SQLCompiler, **options: Any
+) -> str:
+    return f"jsonb_each({_jsonb(element, compiler, options)})"
+
+
+@compiles(_Item, "sqlite")
+def _sqlite_item(element: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
+    value, index = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"json_extract({value}, '$[{index}]')"
+
+
+@compiles(_Item, "postgresql")
+def _postgresql_item(element: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
+    value, index = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({value} ->> {index})"
+
+
+def _jsonb(element: FunctionElement[Any], compiler: SQLCompiler, options: dict[str, Any]) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS jsonb)"

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be asked about the graph of relationships: each method one question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from bifrost.catalogue import analysis, edge_ends, walks, whole_graph
+from bifrost.catalogue.analysis import Affected, GraphDiff, Reached
+from bifrost.catalogue.database import Database
+from bifrost.catalogue.edge_values import STRENGTHS
+from bifrost.catalogue.graphs import GraphEdge, Node, Subgraph
+from bifrost.catalogue.records import NEWEST, VersionPolicy
+from bifrost.catalogue.relationships import split
+from bifrost.catalogue.whole_graph import Cycle, Orphan
+
+End = tuple[str, str | None]
+"""An asset's id and a version: a number's digits, a tag, or None where it floats."""
+Strengths = Iterable[str] | None
+"""Some of `strong`, `weak` and `reference`; None for all."""
+
+
+class Graph:
+    """
+    The relationships of a catalogue as one graph, those of the files and those that were added.
+
+    Its nodes are versions: what floats leads to the version that it means today. Any thread may ask.
+    A method raises `AssetNotFoundException` for an asset that isn't there, and `CatalogueError` where
+    the database fails. Those that look at every asset at once (`cycles`, and `order`) need the extra
+    `graph`, and raise `ConfigurationError` without it.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def dependencies(
+        self,
+        asset_id: str,
+        version: str | None = None,
+        *,
+        depth: int | None = None,
+        strengths: Strengths = None,
+        policy: VersionPolicy = NEWEST,
+    ) -> list[Reached]:
+        """Return what the version needs, itself not, nearest first; at most *depth* edges away."""
+        with self._asked((asset_id, version)) as connection:
+            return analysis.dependencies(
+                connection, [(asset_id, version)], depth=depth, strengths=strengths, policy=policy
+            )
+
+    def dependents(
+        self,
+        asset_id: str,
+        version: str | None = None,
+        *,
+        depth: int | None = None,
+        strengths: Strengths = None,
+        every_version: bool = False,
+    ) -> list[Reached]:
+        """
+        Return what needs the version, any version where it is None, nearest first.
+
+        That is newest versions, and what these need; with *every_version* all of them.
+        """
+        with self._asked((asset_id, version)) as connection:
+            return analysis.dependents(
+                connection,
+                [(asset_id, version)],
+                depth=depth,
+                strengths=strengths,
+                every_version=every_version,
+            )
+
+    def impact(
+        self,
+        asset_id: str,
+        version: str | None = None,
+        *,
+        depth: int | None = None,
+        strengths: Strengths = None,
+    ) -> list[Affected]:
+        """
+        Return the assets that changing this one would affect, nearest first.
+
+        With a version, those that would be affected if it were gone.
+        """
+        with self._asked((asset_id, version)) as connection:
+            return analysis.impact(connection, asset_id, version, depth=depth, strengths=strengths)
+
+    def orphans(
+        self, *, types: Iterable[str] | None = None, after: str = "", limit: int = 1000
+    ) -> list[Orphan]:
+        """
+        Return up to *limit* assets that no version of another needs, strongly or weakly, by id.
+
+        The last one's id is the next page's *after*.
+        """
+        with self._database.read() as connection:
+            return whole_graph.orphans(connection, types=types, after=after, limit=limit)
+
+    def cycles(self, *, strengths: Strengths = STRENGTHS[:1]) -> list[Cycle]:
+        """Return every set of versions that need each other, with one way around for each."""
+        with self._database.read() as connection:
+            return whole_graph.cycles(connection, strengths=strengths)
+
+    def order(
+        self, roots: Iterable[End] | None = None, *, strengths: Strengths = STRENGTHS[:1]
+    ) -> list[Node]:
+        """
+        Return *roots* and what they need so that each comes behind what it needs; None for all.
+
+        Raises:
+            ConflictException: there is no order, because versions need each other.
+        """
+        given = None if roots is None else list(roots)
+        with self._asked(*(given or ())) as connection:
+            return whole_graph.order(connection, given, strengths=strengths)
+
+    def path(
+        self, source: End, target: End, *, strengths: Strengths = None
+    ) -> list[GraphEdge] | None:
+        """
+        Return a shortest way by which *source* needs *target*; None where it doesn't.
+
+        A target without a number is any version of the asset. Both the same: no edges.
+        """
+        with self._asked(source, target) as connection:
+            return analysis.path(connection, source, target, strengths=strengths)
+
+    def diff(self, before: End, after: End, *, strengths: Strengths = None) -> GraphDiff:
+        """Return how what *after* needs, at any depth, differs from what *before* needs."""
+        with self._asked(before, after) as connection:
+            return analysis.diff(connection, before, after, strengths=strengths)
+
+    def subgraph(
+        self,
+        roots: Iterable[End] | None,
+        *,
+        direction: str = "out",
+        depth: int | None = None,
+        strengths: Strengths = None,
+    ) -> Subgraph:
+        """
+        Return what *roots* need (`out`), or what needs them (`in`), as a graph to export.
+
+        None for roots is every asset, whatever the direction and depth.
+        """
+        given = None if roots is None else list(roots)
+        with self._asked(*(given or ())) as connection:
+            if given is not None and direction == "in":
+                return walks.back(connection, given, depth=depth, strengths=strengths)
+            return walks.forth(connection, given, depth=depth, strengths=strengths)
+
+    @contextmanager
+    def _asked(self, *ends: End) -> Iterator[sa.Connection]:
+        """Lend a connection, once it is clear that *ends* are there."""
+        with self._database.read() as connection:
+            for end in ends:
+                edge_ends.key_of(connection, *split(*end)[:2])
+            yield connection

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The relationships' part of the catalogue's public face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from bifrost.catalogue import access, edge_listing, edges, integrity, relationships
+from bifrost.catalogue.access import Rules
+from bifrost.catalogue.database import Database
+from bifrost.catalogue.edge_values import Relationship
+from bifrost.catalogue.edges import DEPENDENCY
+from bifrost.catalogue.graph import Graph
+from bifrost.catalogue.integrity import Break
+from bifrost.catalogue.records import NEWEST, Dependency, Dependent, VersionPolicy
+
+End = tuple[str, str | None]
+"""An asset's id and a version: a number's digits, a tag, or None where it floats."""
+
+
+class RelationshipCalls:
+    """What leads from asset to asset: what files say, and what people added. Any thread."""
+
+    _database: Database
+    _now_us: Callable[[], int]
+
+    @property
+    def graph(self) -> Graph:
+        """All relationships as one graph, and what can be asked about it."""
+        return Graph(self._database)
+
+    def closure(
+        self, roots: Iterable[tuple[str, str | None]], policy: VersionPolicy = NEWEST
+    ) -> list[tuple[str, str | None]]:
+        """
+        Return every (asset id, version) that opening *roots* asks for, themselves first.
+
+        They are as the files say them: what floats still floats. Cycles end.
+        """
+        with self._database.read() as connection:
+            return relationships.closure(connection, list(roots), policy)
+
+    def dependencies(self, asset_id: str, version: int) -> list[Dependency]:
+        """Return what that version's file needs, in its order."""
+        with self._database.read() as connection:
+            return relationships.dependencies_of(connection, asset_id, version)
+
+    def dependents(self, asset_id: str) -> list[Dependent]:
+        """Return every version whose file needs the asset, by asset id, its newest version first."""
+        with self._database.read() as connection:
+            return relationships.dependents_of(connection, asset_id)
+
+    def relationships_of(
+        self, asset_id: str, number: int | None = None, **filters: Any
+    ) -> list[Relationship]:
+        """Return a page of edges. See `bifrost.catalogue.edge_listing.relationships_of`."""
+        with self._database.read() as connection:
+            return edge_listing.relationships_of(connection, asset_id, number, **filters)
+
+    def add_relationship(
+        self,
+        source: End,
+        target: End,
+        relationship_type: str = DEPENDENCY,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        user: str | None = None,
+    ) -> Relationship:
+        """
+        Add an edge and return it. See `bifrost.catalogue.edges.add`.
+
+        Raises:
+            PermissionDeniedException: *user* may not relate *source*; None asks without rules.
+        """
+        with self._database.write() as connection:
+            self._may_relate(connection, user, source)
+            return edges.add(
+                connection,
+                source,
+                target,
+                relationship_type,
+                metadata,
+                by=user or "",
+                now_us=self._now_us(),
+            )
+
+    def update_relationship(
+        self,
+        source: End,
+        target: End,
+        relationship_type: str = DEPENDENCY,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        replace: bool = False,
+        user: str | None = None,
+    ) -> Relationship:
+        """
+        Change what an added edge says and return it. See `bifrost.catalogue.edges.update`.
+
+        Raises:
+            PermissionDeniedException: *user* may not relate *source*; None asks without rules.
+        """
+        with self._database.write() as connection:
+            self._may_relate(connection, user, source)
+            return edges.update(
+                connection,
+                source,
+                target,
+                relationship_type,
+                metadata,
+                replace=replace,
+                now_us=self._now_us(),
+            )
+
+    def remove_relationship(
+        self,
+        source: End,
+        target: End,
+        relationship_type: str = DEPENDENCY,
+        *,
+        user: str | None = None,
+    ) -> Relationship:
+        """
+        Remove an added edge and return what it was. See `bifrost.catalogue.edges.remove`.
+
+        Raises:
+            PermissionDeniedException: *user* may not relate *source*; None asks without rules.
+        """
+        with self._database.write() as connection:
+            self._may_relate(connection, user, source)
+            return edges.remove(
+                connection, source, target, relationship_type, now_us=self._now_us()
+            )
+
+    def validate_relationships(self) -> list[Break]:
+        """Return everything that is wrong with relationships, each with its remedy."""
+        with self._database.read() as connection:
+            return integrity.validate_relationships(connection)
+
+    def _may_relate(self, connection: Any, user: str | None, source: End) -> None:
+        if user is not None:
+            Rules(access.all_rules(connection)).check(user, [source[0]], "relate")

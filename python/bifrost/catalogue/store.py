@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where the files of published versions lie, for ever: `<root>/<asset>/v0003/…`.
+
+A version's files are first copied into a folder of their own below `<root>/.staging`, checked and
+flushed to the disk; then, while the catalogue's transaction that records the version is open, the
+folder is renamed to its place. A crash before the rename leaves a staging folder, one before the
+commit a folder that no version knows: neither is ever read, `check` finds both, and the next
+version of that number puts the second one back. An empty file in it says which staging folder it was:
+the publish that crashed goes on with it. What is in place is read-only: USD is never asked about
+writing to a file that a resolver returned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import shutil
+import stat
+import uuid
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from bifrost.catalogue.records import Staged, shown
+from bifrost.errors import AssetException, Code, LocationException, StorageException
+
+STAGING: Final = ".staging"
+ASIDE: Final = ".aside"
+_CHUNK: Final = 1 << 20
+_MARK: Final = ".staged-"
+_STAGED: Final = re.compile(re.escape(_MARK) + "([0-9a-f]{32})")
+# A file name has at most 255 bytes; a long id keeps its beginning and gets a digest.
+_MAX_NAME: Final = 200
+
+
+class Source(NamedTuple):
+    """
+    A file to publish.
+
+    Attributes:
+        path: Where it lies now.
+        name: Its relative path in the version's folder, with `/` between the parts.
+    """
+
+    path: Path
+    name: str
+
+
+class Copied(NamedTuple):
+    """
+    A file as it was copied.
+
+    Attributes:
+        name: Its relative path in the version's folder.
+        size: Bytes.
+        checksum: SHA-256 of its content, hexadecimal.
+    """
+
+    name: str
+    size: int
+    checksum: str
+
+
+class Store:
+    """The files of one catalogue. Any thread and any process may use it at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self) -> Path:
+        """
+        Make a new staging folder, for files that are still to be written.
+
+        Raises:
+            StorageException: the store can't be written to.
+        """
+        folder = self.root / STAGING / uuid.uuid4().hex
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise _unusable(error) from error
+        return folder
+
+    def stage(self, sources: Iterable[Source], main: str) -> tuple[Staged, list[Copied]]:
+        """
+        Copy *sources* into a new staging folder; return it and what each file came to.
+
+        Raises:
+            LocationException: a file isn't there, is none, changed while it was copied, or its name
+                leads out of the folder. Nothing is left behind.
+            StorageException: it can't be read, or there is no room. Nothing is left behind.
+        """
+        folder = self.folder()
+        try:
+            copied = [_copy(source, folder) for source in sources]
+            flush_folders(folder)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise _unusable(error) from error
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return Staged(folder, main), copied
+
+    def place(self, staged: Staged, asset_id: str, number: int) -> Path:
+        """
+        Rename *staged* to its place as version *number*; return the path of its main file.
+
+        Only while the catalogue's write lock is held and before the version's row is written: what
+        lies in that place then belongs to no version, and is put back to where it was staged.
+
+        Raises:
+            LocationException: the staging folder is gone.
+            StorageException: the store can't be written to.
+        """
+        target = self.folder_of(asset_id, number)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                self.put_back(target)
+            (staged.folder / (_MARK + staged.folder.name)).touch()
+            staged.folder.rename(target)
+            _flush(target.parent)
+        except OSError as error:
+            raise _unusable(error) from error
+        return target / staged.main
+
+    def put_back(self, folder: Path) -> None:
+        """
+        Rename a version's *folder* that no version knows to where it was staged, or aside.
+
+        Only while the catalogue's write lock is held.
+        """
+        origin = self.staged_from(folder)
+        if origin is None or origin.exists():
+            aside = self.root / ASIDE
+            aside.mkdir(exist_ok=True)
+            origin = aside / f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
+        origin.parent.mkdir(exist_ok=True)
+        folder.rename(origin)
+
+    def staged_from(self, folder: Path) -> Path | None:
+        """Return which staging folder a version's *folder* was; None where it doesn't say."""
+        found = [match for each in folder.iterdir() if (match := _STAGED.fullmatch(each.name))]
+        return self.root / STAGING / found[0][1] if len(found) == 1 else None
+
+    def settle(self, asset_id: str, number: int, staged: Staged) -> None:
+        """Forget where a version's files were staged: it is there for good."""
+        with contextlib.suppress(OSError):
+            (self.folder_of(asset_id, number) / (_MARK + staged.folder.name)).unlink()
+
+    def take_back(self, staged: Staged, asset_id: str, number: int) -> None:
+        """Undo `place`: the transaction was undone. What can't be undone is left to `check`."""
+        target = self.folder_of(asset_id, number)
+        with contextlib.suppress(OSError):
+            target.rename(staged.folder)
+            (staged.folder / (_MARK + staged.folder.name)).unlink()
+
+    def discard(self, staged: Staged) -> None:
+        """Remove a staging folder that won't be needed."""
+        shutil.rmtree(staged.folder, ignore_errors=True)
+
+    def add(self, asset_id: str, number: int, name: str, content: bytes) -> Path:
+        """
+        Write a file beside a version's own ones, whole or not at all; return its path.
+
+        Raises:
+            StorageException: the store can't be written to.
+        """
+        folder = self.folder_of(asset_id, number) / ".representations"
+        target = folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            part = folder / f".{name}-{uuid.uuid4().hex[:8]}"
+            with part.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.chmod(0o444)
+            part.replace(target)
+            _flush(folder)
+        except OSError as error:
+            raise _unusable(error) from error
+        return target
+
+    def remove(self, asset_id: str, newest: int) -> None:
+        """Remove the files of a deleted asset's versions. What can't be is left to `check`."""
+        for number in range(1, newest + 1):
+            shutil.rmtree(self.folder_of(asset_id, number), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            (self.root / folder_name(asset_id)).rmdir()
+
+    def folder_of(self, asset_id: str, number: int) -> Path:
+        """Return the folder of a version's files."""
+        return self.root / folder_name(asset_id) / f"v{number:04d}"
+
+
+def folder_name(asset_id: str) -> str:
+    """Return the name of an asset's folder: its id, with what file systems mind escaped."""
+    name = quote(asset_id, safe="-_~!'()+,;=")
+    # No hidden folders, no `..`, and none that differ from another by a trailing dot.
+    name = name.replace(".", "%2E") if name.startswith(".") or name.endswith(".") else name
+    if len(name) <= _MAX_NAME:
+        return name
+    return f"{name[: _MAX_NAME - 17]}~{hashlib.sha256(asset_id.encode()).hexdigest()[:16]}"
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def measure(path: Path, name: str, *, seal: bool = False) -> Copied:
+    """
+    Return what the file at *path* comes to, without copying it.
+
+    Args:
+        path: The file.
+        name: Its relative path in the version's folder.
+        seal: Whether to make it read-only and flush it to the disk.
+
+    Raises:
+        LocationException: it isn't there, is none, or changed while it was read.
+        StorageException: it can't be read.
+    """
+    try:
+        with _opened(path) as file:
+            before = os.fstat(file.fileno())
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+            _check_unchanged(path, before, os.fstat(file.fileno()), file.tell())
+            if seal:
+                os.fchmod(file.fileno(), 0o444)
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise _unusable(error) from error
+    return Copied(name, before.st_size, checksum)
+
+
+def _copy(source: Source, folder: Path) -> Copied:
+    parts = PurePosixPath(source.name)
+    if parts.is_absolute() or ".." in parts.parts or not parts.parts:
+        raise LocationException(
+            f"{shown(source.name)}: a published file's name stays in its folder",
+            code=Code.NOT_A_FILE,
+        )
+    target = folder / parts
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with _opened(source.path) as original, target.open("xb") as copy:
+        before = os.fstat(original.fileno())
+        while chunk := original.read(_CHUNK):
+            digest.update(chunk)
+            copy.write(chunk)
+        copy.flush()
+        os.fsync(copy.fileno())
+        after = os.fstat(original.fileno())
+        size = copy.tell()
+    _check_unchanged(source.path, before, after, size)
+    target.chmod(0o444)
+    return Copied(source.name, size, digest.hexdigest())
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe never blocks us
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise LocationException(f"{path}: not a file", code=Code.NOT_A_FILE)
+    return os.fdopen(descriptor, "rb")
+
+
+def _check_unchanged(path: Path, before: os.stat_result, after: os.stat_result, size: int) -> None:
+    if _state(before) != _state(after) or size != after.st_size:
+        raise LocationException(
+            f"{path}: the file changed while it was read; publish it when it is done",
+            code=Code.CONFLICT,
+        )
+
+
+def _state(info: os.stat_result) -> tuple[int, int, int]:
+    return info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
+
+def flush_folders(folder: Path) -> None:
+    """Flush the names of all that is in *folder* to the disk."""
+    for path, _, _ in os.walk(folder):
+        _flush(Path(path))
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(error: OSError) -> AssetException:
+    where = f"{error.filename}: " if error.filename else ""
+    message = f"{where}{error.strerror}; nothing was published"
+    if isinstance(error, FileNotFoundError):
+        return LocationException(message, code=Code.FILE_MISSING)
+    return StorageException(message, code=Code.STORAGE)
