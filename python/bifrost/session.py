@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bifrost.context import Context, ContextSnapshot
-from bifrost.errors import BifrostError, Code
+from bifrost.errors import BifrostError, Code, UnsupportedOperationException
 from bifrost.model.entity_reference import AssetReference, parse, reference_for
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Operation, Request
@@ -37,6 +37,7 @@ from bifrost.tiers.tiered import TieredCache
 if TYPE_CHECKING:
     from bifrost.assetio import AssetioManager
     from bifrost.catalogue import Catalogue
+    from bifrost.publishing import Publisher
 
 
 class Session:
@@ -87,9 +88,46 @@ class Session:
 
                 settings = self.settings.catalogue
                 self._catalogue = Catalogue.open(
-                    self.settings.catalogue_url, lock_timeout_s=settings.lock_timeout_s
+                    self.settings.catalogue_url,
+                    store=self.settings.store_directory,
+                    workflow=settings.workflow,
+                    lock_timeout_s=settings.lock_timeout_s,
+                    statement_timeout_s=settings.statement_timeout_s,
                 )
             return self._catalogue
+
+    def own_catalogue(self, what: str) -> Catalogue:
+        """
+        Return the catalogue, for a question that OpenAssetIO doesn't have.
+
+        Args:
+            what: The question, for the message.
+
+        Raises:
+            UnsupportedOperationException: another manager answers here.
+            CatalogueError: it can't be opened; says why.
+        """
+        if not self.uses_own_catalogue:
+            identifier = self.assetio_manager().manager().identifier()
+            raise UnsupportedOperationException(
+                f"{what} is not supported by {identifier}: OpenAssetIO has no such call, and only "
+                "Bifrost's own catalogue does more",
+                code=Code.UNSUPPORTED,
+            )
+        return self.catalogue
+
+    @property
+    def publisher(self) -> Publisher:
+        """
+        What publishes into the catalogue; caches forget what it supersedes.
+
+        Raises:
+            UnsupportedOperationException: another manager answers here.
+            CatalogueError: the catalogue can't be opened; says why.
+        """
+        from bifrost.publishing import Publisher
+
+        return Publisher(self.own_catalogue("publishing"), on_published=self.invalidate)
 
     def ask(self, request: Request) -> Reply:
         """Send *request* through the pipeline."""
@@ -222,9 +260,18 @@ class _LazyManager:
 
         settings = {
             "catalogue_url": session.settings.catalogue_url,
+            "store": str(session.settings.store_directory),
+            "workflow": session.settings.catalogue.workflow,
             "lock_timeout_s": session.settings.catalogue.lock_timeout_s,
+            "statement_timeout_s": session.settings.catalogue.statement_timeout_s,
         }
-        return assetio.manager_from_interface(BifrostManagerInterface(), settings)
+        return assetio.manager_from_interface(BifrostManagerInterface(self._forget), settings)
+
+    def _forget(self, references: Iterable[str]) -> None:
+        """What was published through OpenAssetIO leaves our caches too."""
+        session = self._session()
+        if session is not None:
+            session.invalidate(references)
 
 
 def current() -> Session:

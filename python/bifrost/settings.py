@@ -77,9 +77,15 @@ class CatalogueSettings(NamedTuple):
     """`[catalogue]`: where our own manager keeps its assets."""
 
     url: str = ""
-    """`sqlite:///<path>`; empty for `catalogue.sqlite` in the data folder."""
+    """`sqlite:///<path>` or `postgresql://…`; empty for `catalogue.sqlite` in the data folder."""
+    store: str = ""
+    """The folder of published files, the same for everybody; empty for `store` in the data folder."""
+    workflow: str = ""
+    """Stages of versions and their moves, `wip > review; review > approved wip`; empty: the default."""
     lock_timeout_s: float = 10.0
     """Seconds to wait for another process's write."""
+    statement_timeout_s: float = 60.0
+    """Seconds that one statement may take on a PostgreSQL server."""
 
 
 class Settings(NamedTuple):
@@ -115,6 +121,13 @@ class Settings(NamedTuple):
     def catalogue_url(self) -> str:
         """The catalogue's URL, the default filled in."""
         return self.catalogue.url or f"sqlite:///{self.data_directory / 'catalogue.sqlite'}"
+
+    @property
+    def store_directory(self) -> Path:
+        """The folder of published files."""
+        if self.catalogue.store:
+            return Path(self.catalogue.store).expanduser()
+        return self.data_directory / "store"
 
     @property
     def manager_config(self) -> str:

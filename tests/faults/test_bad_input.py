@@ -51,7 +51,7 @@ def opened(run_python: Callable[..., object], root: Path, bad: str, **options: o
         ("bifrost:///assets/none", "AssetNotFoundException", "no asset 'none'"),
         ("bifrost:///assets/leaf.usda?version=9", "AssetNotFoundException", "no version '9'"),
         ("bifrost:///assets/leaf.usda?version=approved", "AssetNotFoundException", "no version"),
-        ("bifrost:///assets/leaf.usda?v=1", "InvalidReferenceException", "the only query is"),
+        ("bifrost:///assets/leaf.usda?v=1", "InvalidReferenceException", "the query is"),
         ("bifrost:///assets/", "InvalidReferenceException", "no asset id"),
         ("bifrost:///other/leaf.usda", "InvalidReferenceException", "no reference of"),
         ("bifrost:///assets/a/b.usda", "InvalidReferenceException", "no '/'"),

@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import mimetypes
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote
 
 from bifrost.catalogue import Catalogue, Publication, VersionRecord
 from bifrost.errors import ConfigurationError
 from bifrost.model.entity_reference import reference_for
+from bifrost.publishing.preparing import mime_type_of
 from bifrost.usd.copying import Copy, Made
 from bifrost.usd.folder import Folder, asset_ids, id_candidates
 from bifrost.usd.linking import Linking
@@ -38,17 +38,6 @@ from bifrost.usd.survey import (
     in_threads,
     survey,
 )
-
-_MIME_TYPES: Final = {
-    "usd": "model/vnd.usd",
-    "usda": "model/vnd.usda",
-    "usdc": "model/vnd.usdc",
-    "usdz": "model/vnd.usdz+zip",
-    "mtlx": "application/mtlx+xml",
-    "exr": "image/x-exr",
-    "hdr": "image/vnd.radiance",
-    "tx": "image/tiff",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +249,7 @@ class _Run:
 
 
 def _mime_type(name: str) -> str:
-    known = _MIME_TYPES.get(extension(name))
-    return known or mimetypes.guess_type(PurePosixPath(name).name)[0] or "application/octet-stream"
+    return mime_type_of(PurePosixPath(name)) or "application/octet-stream"
 
 
 def _file(location: str) -> str:

@@ -1,34 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The public face of Bifrost for Python. Each feature is a few lines over its own module."""
+"""What any OpenAssetIO manager can be asked."""
 
 from __future__ import annotations
 
+import getpass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bifrost import assetio
 from bifrost.context import Context
-from bifrost.model.entity_reference import reference_for, without_format_args
+from bifrost.errors import AssetNotFoundException, Code, InvalidReferenceException
+from bifrost.model.entity_reference import (
+    AssetReference,
+    parse,
+    reference_for,
+    without_format_args,
+)
 from bifrost.model.reply import Failure
 from bifrost.model.request import Operation, Request
 from bifrost.model.resolution import Resolution
 from bifrost.session import Session, current
 
 
-class BifrostHostInterface(assetio.HostIdentity):
-    """
-    Asks whatever manager is configured about entity references.
+class Asking:
+    """What the host's calls stand on: a session, and who asks."""
 
-    It is also the OpenAssetIO host of this process: managers see its identifier and name. Any thread.
-
-    Args:
-        session: The session to use; None for the process's own, made from the settings when it is
-            first needed.
-    """
-
-    def __init__(self, session: Session | None = None) -> None:
-        super().__init__()
-        self._session = session
+    _session: Session | None = None
 
     @property
     def session(self) -> Session:
@@ -39,6 +37,36 @@ class BifrostHostInterface(assetio.HostIdentity):
             ConfigurationError: the settings can't be read.
         """
         return self._session or current()
+
+    def _user(self, context: Context | None) -> str:
+        """Return who asks: the context's user, else the one who is logged in."""
+        named = (context or Context()).snapshot().get("user")
+        if named:
+            return str(named)
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):  # no such user on this machine, as in some containers
+            return ""
+
+    def _existing(self, asset_id: str) -> Any:
+        catalogue = self.session.own_catalogue("publishing")
+        asset = catalogue.found([asset_id]).get(asset_id)
+        if asset is None:
+            raise _no_such_asset(asset_id, catalogue.suggestions(asset_id))
+        return asset
+
+    def _version(self, asked: AssetReference) -> tuple[str, int]:
+        from bifrost.catalogue import VersionRecord
+
+        catalogue = self.session.own_catalogue("a version's own data")
+        [found] = catalogue.resolve([(asked.asset_id, asked.version)])
+        if not isinstance(found, VersionRecord):
+            raise AssetNotFoundException(found.message, asset_uri=str(asked), code=Code.NOT_FOUND)
+        return found.asset_id, found.number
+
+
+class ResolvingCalls(Asking):
+    """Resolution and existence, of any manager."""
 
     def initialize(self) -> bool:
         """
@@ -130,4 +158,25 @@ class BifrostHostInterface(assetio.HostIdentity):
         return outcome
 
 
-bifrost_host = BifrostHostInterface()
+def parsed(asset_uri: str) -> AssetReference:
+    """
+    Return the reference to an asset of our catalogue that *asset_uri* is.
+
+    Raises:
+        InvalidReferenceException: it is none.
+    """
+    try:
+        return parse(asset_uri)
+    except ValueError as error:
+        raise InvalidReferenceException(
+            str(error), asset_uri=asset_uri[:1000], code=Code.MALFORMED_REFERENCE
+        ) from None
+
+
+def _no_such_asset(asset_id: str, near: Sequence[str]) -> AssetNotFoundException:
+    return AssetNotFoundException(
+        f"the catalogue has no asset {asset_id!r}; register_asset makes one",
+        asset_uri=reference_for(asset_id),
+        code=Code.NOT_FOUND,
+        details={"suggestions": [reference_for(each) for each in near]},
+    )

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Registering, publishing, workflow and access, of our own catalogue."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bifrost.context import Context
+from bifrost.host.resolving import Asking, parsed
+from bifrost.model.entity_reference import reference_for
+
+if TYPE_CHECKING:
+    from bifrost.catalogue.access import Rule
+    from bifrost.catalogue.status import StatusRecord
+    from bifrost.publishing import Draft, Publish
+
+
+class PublishingCalls(Asking):
+    """
+    What makes and changes assets. Every call raises `UnsupportedOperationException` where another
+    manager is configured, `CatalogueError` where the catalogue can't be used, and
+    `PermissionDeniedException` where the context's user may not.
+    """
+
+    def register_asset(
+        self,
+        asset_type: str,
+        asset_name: str,
+        file_path: str | os.PathLike[str],
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        asset_id: str | None = None,
+        comment: str = "",
+        in_place: bool = False,
+        population_masks: Mapping[str, Sequence[str]] | None = None,
+        idempotency_key: str | None = None,
+        context: Context | None = None,
+    ) -> str:
+        """
+        Register a new asset with *file_path* as its first version; return its reference, which floats.
+
+        The file is copied into the catalogue's store, with the files that it reaches by relative
+        paths below its folder, and validated first.
+
+        Args:
+            asset_type: Its type, say `model`.
+            asset_name: Its display name. Its id is the name, with `_` for spaces and slashes.
+            file_path: The file; a pattern such as `tex.<UDIM>.exr` for a set of them.
+            metadata: Anything JSON can say; `tags` and `description` are what queries know by name.
+            asset_id: An id instead of the one made of the name.
+            comment: What to say about the version.
+            in_place: Whether the file stays where it lies instead of being copied.
+            population_masks: Named sets of prim paths of which a stage may be opened partially.
+            idempotency_key: The same call sent twice with one key registers once.
+            context: Who asks.
+
+        Raises:
+            ConflictException: there is an asset of that id: `register_version` makes its next version.
+            InvalidReferenceException: the id can't be in a reference, or could be mistaken.
+            InvalidTraitsException: a value can't be stored; the message names it.
+            LocationException: the file isn't there, is none, or changed while it was copied.
+            PublishRefusedException: validators found errors; `findings` has them all.
+            StorageException: files can't be put in place: no room, no permission.
+        """
+        from bifrost.publishing import Draft
+        from bifrost.publishing.names import id_of
+
+        draft = Draft(
+            id_of(asset_name) if asset_id is None else asset_id,
+            asset_name,
+            asset_type,
+            _absolute(file_path),
+            metadata=dict(metadata or {}),
+            comment=comment,
+            expected_version=0,
+            in_place=in_place,
+            templated=_is_pattern(file_path),
+            population_masks=dict(population_masks or {}),
+        )
+        self._publish([draft], idempotency_key, context)
+        return reference_for(draft.asset_id)
+
+    def register_version(
+        self,
+        asset_uri: str,
+        file_path: str | os.PathLike[str],
+        *,
+        comment: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        expected_version: int | None = None,
+        in_place: bool = False,
+        population_masks: Mapping[str, Sequence[str]] | None = None,
+        idempotency_key: str | None = None,
+        context: Context | None = None,
+    ) -> str:
+        """
+        Publish *file_path* as the next version of an asset; return the reference to that version.
+
+        A file with the content of the newest version makes no new one: its reference is returned.
+
+        Args:
+            asset_uri: The asset; what version it names doesn't matter.
+            file_path: As for `register_asset`.
+            comment: What to say about the version.
+            metadata: Keys to set in the asset's metadata.
+            expected_version: The number that the newest version must have.
+            in_place: As for `register_asset`.
+            population_masks: As for `register_asset`.
+            idempotency_key: The same call sent twice with one key publishes once.
+            context: Who asks.
+
+        Raises:
+            AssetNotFoundException: no such asset; with suggestions.
+            ConflictException: the newest version is not *expected_version*.
+            As `register_asset`.
+        """
+        from bifrost.publishing import Draft
+
+        asset_id = parsed(asset_uri).asset_id
+        asset = self._existing(asset_id)
+        draft = Draft(
+            asset_id,
+            asset.name,
+            asset.asset_type,
+            _absolute(file_path),
+            metadata=dict(metadata or {}),
+            comment=comment,
+            expected_version=expected_version,
+            in_place=in_place,
+            templated=_is_pattern(file_path),
+            population_masks=dict(population_masks or {}),
+        )
+        return self._publish([draft], idempotency_key, context).results[0]
+
+    def publish(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        idempotency_key: str | None = None,
+        context: Context | None = None,
+    ) -> Publish:
+        """
+        Take many drafts through every stage, all or none; `results` has their references, in order.
+
+        Raises:
+            As `register_asset`.
+        """
+        return self._publish(drafts, idempotency_key, context)
+
+    def draft_publish(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        idempotency_key: str | None = None,
+        context: Context | None = None,
+    ) -> Publish:
+        """
+        Begin a publish: bring its files together. `validate_publish`, `register_publish` and
+        `finish_publish` take it further, `resume_publish` to its end, `abort_publish` gives it up.
+
+        Raises:
+            As `register_asset`.
+        """
+        return self.session.publisher.draft(
+            drafts, idempotency_key=idempotency_key, user=self._user(context)
+        )
+
+    def validate_publish(self, publish_id: str) -> Publish:
+        """Run the validators; `findings` has what they found. See `bifrost.publishing.Publisher`."""
+        return self.session.publisher.validate(publish_id)
+
+    def register_publish(self, publish_id: str) -> Publish:
+        """Make the versions of a validated publish. See `bifrost.publishing.Publisher`."""
+        return self.session.publisher.register(publish_id)
+
+    def finish_publish(self, publish_id: str) -> Publish:
+        """Do what comes behind a publish, and what failed of it. See `bifrost.publishing.Publisher`."""
+        return self.session.publisher.finish(publish_id)
+
+    def resume_publish(self, publish_id: str) -> Publish:
+        """Take a publish through the stages that are left. See `bifrost.publishing.Publisher`."""
+        return self.session.publisher.resume(publish_id)
+
+    def abort_publish(self, publish_id: str) -> Publish:
+        """Give a publish up that has made no versions yet. See `bifrost.publishing.Publisher`."""
+        return self.session.publisher.abort(publish_id)
+
+    def publishes(self, *, stage: str | None = None, limit: int = 100) -> list[Publish]:
+        """Return publishes, of one *stage* if given, the last moved first."""
+        return self.session.publisher.list(stage=stage, limit=limit)
+
+    # What changes an asset without making a version
+
+    def set_metadata(
+        self,
+        asset_uri: str,
+        metadata: Mapping[str, Any],
+        *,
+        replace: bool = False,
+        context: Context | None = None,
+    ) -> dict[str, Any]:
+        """
+        Set keys in an asset's metadata, those of value None removed; return all of it then.
+
+        Raises:
+            AssetNotFoundException: no such asset; with suggestions.
+            InvalidTraitsException: a value can't be stored; the message names it.
+        """
+        asset_id = parsed(asset_uri).asset_id
+        catalogue = self.session.own_catalogue("metadata")
+        after = catalogue.set_metadata(
+            asset_id, metadata, replace=replace, user=self._user(context)
+        )
+        self._forget(asset_id)
+        return after
+
+    def set_status(
+        self,
+        asset_uri: str,
+        status: str,
+        *,
+        reason: str = "",
+        context: Context | None = None,
+    ) -> StatusRecord:
+        """
+        Move a version, the newest where *asset_uri* floats, to a stage of the workflow.
+
+        Raises:
+            AssetNotFoundException: no such asset or version; with suggestions.
+            ConflictException: no such stage, or no such move from where it is.
+        """
+        asked = parsed(asset_uri)
+        catalogue = self.session.own_catalogue("a workflow")
+        moved = catalogue.set_status(
+            asked.asset_id, asked.version, status, reason=reason, user=self._user(context)
+        )
+        self._forget(asked.asset_id, moved.status, *(move.before for move in moved.history))
+        return moved
+
+    def get_status(self, asset_uri: str) -> StatusRecord:
+        """
+        Return where a version stands, where it may go, and how it came there.
+
+        Raises:
+            AssetNotFoundException: no such asset or version.
+        """
+        asset_id, number = self._version(parsed(asset_uri))
+        return self.session.own_catalogue("a workflow").status_of(asset_id, number)
+
+    def deprecate(self, asset_uri: str, *, context: Context | None = None) -> None:
+        """Mark an asset as one that people should not use any more. It resolves as before."""
+        self._deprecate(asset_uri, True, context)
+
+    def restore(self, asset_uri: str, *, context: Context | None = None) -> None:
+        """Undo `deprecate`."""
+        self._deprecate(asset_uri, False, context)
+
+    def delete_asset(self, asset_uri: str, *, context: Context | None = None) -> None:
+        """
+        Remove an asset that nothing needs, and all its versions. Their numbers are never used again.
+
+        Raises:
+            AssetNotFoundException: no such asset; with suggestions.
+            ConflictException: another asset has a relationship to it; names which.
+        """
+        asset_id = parsed(asset_uri).asset_id
+        catalogue = self.session.own_catalogue("deleting")
+        versions = catalogue.versions(asset_id)
+        catalogue.delete(asset_id, user=self._user(context))
+        self._forget(asset_id, *(str(version.number) for version in versions))
+
+    # Who may do what
+
+    def allow(self, rules: Sequence[Rule], *, context: Context | None = None) -> None:
+        """Add rules: what one covers is then closed to those whom none names."""
+        self.session.own_catalogue("access").allow(rules, user=self._user(context))
+
+    def disallow(self, rules: Sequence[Rule]) -> int:
+        """Remove rules; return how many there were."""
+        return self.session.own_catalogue("access").disallow(rules)
+
+    def permissions(self, asset_uri: str, *, context: Context | None = None) -> dict[str, bool]:
+        """Return for each action whether the context's user may do it with the asset."""
+        asset_id = parsed(asset_uri).asset_id
+        catalogue = self.session.own_catalogue("access")
+        return catalogue.permissions(self._user(context), asset_id)
+
+    def _publish(
+        self, drafts: Sequence[Draft], idempotency_key: str | None, context: Context | None
+    ) -> Publish:
+        publisher = self.session.publisher
+        return publisher.publish(drafts, idempotency_key=idempotency_key, user=self._user(context))
+
+    def _deprecate(self, asset_uri: str, deprecated: bool, context: Context | None) -> None:
+        asset_id = parsed(asset_uri).asset_id
+        catalogue = self.session.own_catalogue("deprecation")
+        catalogue.set_deprecated(asset_id, deprecated, user=self._user(context))
+        self._forget(asset_id)
+
+    def _forget(self, asset_id: str, *tags: str) -> None:
+        versions = (None, "latest", *tags)
+        self.session.invalidate([reference_for(asset_id, tag) for tag in versions])
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path)
+    # What has a NUL is refused where the draft is checked.
+    return str(Path(text).expanduser().absolute()) if text and "\0" not in text else text
+
+
+def _is_pattern(path: str | os.PathLike[str]) -> bool:
+    return any(mark in Path(path).name.upper() for mark in ("<UDIM>", "<UVTILE"))

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Relationships between assets, of our own catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bifrost.context import Context
+from bifrost.errors import InvalidReferenceException
+from bifrost.host.resolving import Asking, parsed
+from bifrost.model.entity_reference import reference_for
+
+if TYPE_CHECKING:
+    from bifrost.catalogue.edge_values import Relationship
+    from bifrost.catalogue.graph import Graph
+    from bifrost.catalogue.integrity import Break
+
+_PAGE = 1000
+
+
+class RelationshipCalls(Asking):
+    """
+    What leads from asset to asset. Every call raises `UnsupportedOperationException` where another
+    manager is configured, and `CatalogueError` where the catalogue can't be used.
+    """
+
+    def add_relationship(
+        self,
+        from_uri: str,
+        to_uri: str,
+        relationship_type: str = "dependency",
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        context: Context | None = None,
+    ) -> dict[str, Any]:
+        """
+        Add a relationship and return it, as `get_relationships_with_metadata` does.
+
+        Args:
+            from_uri: Where it starts: with a version number it belongs to that version, without to
+                the whole asset.
+            to_uri: Where it leads: with a version number it is pinned, else it floats.
+            relationship_type: A word of the caller's.
+            metadata: `purpose`, `context`, `overrides` and whatever else JSON can say; `optional`
+                (true: weak) or `strength`: `strong`, `weak` or `reference`.
+            context: Who adds it.
+
+        Raises:
+            AssetNotFoundException: an end is not there; with suggestions.
+            ConflictException: it is there already, or it is strong and would close a circle.
+            InvalidReferenceException: both ends are one asset, or *from_uri* names a status.
+            InvalidTraitsException: the type or the metadata can't be stored.
+            PermissionDeniedException: who asks may not relate the asset.
+        """
+        catalogue = self.session.own_catalogue("adding relationships")
+        made = catalogue.add_relationship(
+            _end(from_uri), _end(to_uri), relationship_type, metadata, user=self._user(context)
+        )
+        return _shown(made)
+
+    def update_relationship(
+        self,
+        from_uri: str,
+        to_uri: str,
+        relationship_type: str = "dependency",
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        replace: bool = False,
+        context: Context | None = None,
+    ) -> dict[str, Any]:
+        """
+        Set keys of a relationship's metadata, those of value None removed; return it.
+
+        With *replace* it says *metadata* and nothing else.
+
+        Raises:
+            AssetNotFoundException: there is no such relationship.
+            ConflictException: it would become strong and close a circle.
+            UnsupportedOperationException: a version's file says it; that is written once.
+            As `add_relationship`.
+        """
+        catalogue = self.session.own_catalogue("changing relationships")
+        made = catalogue.update_relationship(
+            _end(from_uri),
+            _end(to_uri),
+            relationship_type,
+            metadata,
+            replace=replace,
+            user=self._user(context),
+        )
+        return _shown(made)
+
+    def remove_relationship(
+        self,
+        from_uri: str,
+        to_uri: str,
+        relationship_type: str = "dependency",
+        *,
+        context: Context | None = None,
+    ) -> dict[str, Any]:
+        """
+        Remove a relationship that somebody added; return what it was.
+
+        Raises:
+            AssetNotFoundException: there is no such relationship.
+            UnsupportedOperationException: a version's file says it; that is written once.
+            PermissionDeniedException: who asks may not relate the asset.
+        """
+        catalogue = self.session.own_catalogue("removing relationships")
+        gone = catalogue.remove_relationship(
+            _end(from_uri), _end(to_uri), relationship_type, user=self._user(context)
+        )
+        return _shown(gone)
+
+    def get_relationships_with_metadata(
+        self,
+        asset_uri: str,
+        *,
+        direction: str = "out",
+        kinds: Iterable[str] | None = None,
+        strengths: Iterable[str] | None = None,
+        purposes: Iterable[str] | None = None,
+        limit: int | None = None,
+        after: str = "",
+    ) -> list[dict[str, Any]]:
+        """
+        Return an asset's relationships, those that its file says and those that were added.
+
+        Each is `{"from", "to", "type", "strength", "purpose", "metadata", "pinned", "origin",
+        "created", "created_by", "cursor"}`; origin is `file` or `added`, created an ISO 8601 time.
+
+        Args:
+            asset_uri: The asset; what floats is its newest version.
+            direction: `out`: what it needs; `in`: what needs it; `both`.
+            kinds: Only these types.
+            strengths: Only these of `strong`, `weak` and `reference`.
+            purposes: Only those of these purposes.
+            limit: At most so many; None for all.
+            after: The `cursor` of the last one of the page before.
+
+        Raises:
+            AssetNotFoundException: no such asset; with suggestions.
+            InvalidReferenceException: *direction* or *after* is none.
+            InvalidTraitsException: one of *strengths* is none.
+        """
+        catalogue = self.session.own_catalogue("relationships with metadata")
+        asset_id, number = self._place(asset_uri)
+        filters = {"kinds": kinds, "strengths": strengths, "purposes": purposes}
+        found: list[Relationship] = []
+        while limit is None or len(found) < limit:
+            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            page = catalogue.relationships_of(
+                asset_id, number, direction=direction, limit=size, after=after, **filters
+            )
+            found += page
+            if len(page) < size:
+                break
+            after = page[-1].cursor
+        return [_shown(each) for each in found]
+
+    def validate_relationships(self) -> list[Break]:
+        """Return everything that is wrong with relationships, errors first, each with its remedy."""
+        return self.session.own_catalogue("relationships").validate_relationships()
+
+    @property
+    def graph(self) -> Graph:
+        """
+        All relationships as one graph: dependencies, dependents, impact, orphans, cycles, order,
+        path, diff. See `bifrost.catalogue.graph.Graph`; `bifrost.catalogue.export` writes pictures.
+        """
+        return self.session.own_catalogue("the graph of relationships").graph
+
+    def _place(self, asset_uri: str) -> tuple[str, int | None]:
+        asked = parsed(asset_uri)
+        if asked.version is None:
+            self._existing(asked.asset_id)
+            return asked.asset_id, None
+        return self._version(asked)
+
+
+def _end(asset_uri: str) -> tuple[str, str | None]:
+    asked = parsed(asset_uri)
+    if asked.representation or asked.publish:
+        raise InvalidReferenceException(
+            "a relationship is between assets or versions", asset_uri=asset_uri
+        )
+    return asked.asset_id, asked.version
+
+
+def _shown(edge: Relationship) -> dict[str, Any]:
+    return {
+        "from": reference_for(edge.from_id, edge.from_number or None),
+        "to": reference_for(edge.to_id, edge.to_version),
+        "type": edge.kind,
+        "strength": edge.strength,
+        "purpose": edge.purpose,
+        "metadata": edge.metadata,
+        "pinned": edge.is_pinned,
+        "origin": edge.origin,
+        "created": edge.created.isoformat(),
+        "created_by": edge.created_by,
+        "cursor": edge.cursor,
+    }
