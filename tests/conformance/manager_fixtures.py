@@ -3,7 +3,8 @@
 What OpenAssetIO's API compliance suite asks our manager about.
 
 `python -m openassetio.test.manager -f tests/conformance/manager_fixtures.py` runs it. Loading this
-file makes a catalogue in a temporary folder, which goes when the process ends.
+file fills a catalogue in a temporary folder, which goes when the process ends, or the empty one that
+`BIFROST_COMPLIANCE_URL` names.
 
 Some tests of the suite skip, because our manager has no such thing: `SKIPPED` in
 `test_manager_compliance.py` lists each with its reason.
@@ -12,6 +13,7 @@ Some tests of the suite skip, because our manager has no such thing: `SKIPPED` i
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,41 +23,48 @@ from openassetio.trait import TraitsData
 from openassetio_mediacreation.specifications.lifecycle import (
     EntityVersionsRelationshipSpecification_v1,
 )
-from openassetio_mediacreation.traits.content import LocatableContentTrait_v1
-from openassetio_mediacreation.traits.identity import DisplayNameTrait_v1
-from openassetio_mediacreation.traits.lifecycle import VersionTrait_v1
-from openassetio_mediacreation.traits.usage import EntityTrait_v1
 
 from bifrost.catalogue import Catalogue, Dependency, Publication
+from bifrost.manager import vocabulary as v
+from bifrost.publishing import Draft, Publisher
 from bifrost.traits.generated.specifications.relationship import (
     DependencyRelationshipSpecification_v1,
 )
 
 FOLDER = Path(tempfile.mkdtemp(prefix="bifrost-compliance-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
-CATALOGUE_URL = f"sqlite:///{FOLDER / 'catalogue.sqlite'}"
+CATALOGUE_URL = os.environ.get("BIFROST_COMPLIANCE_URL", f"sqlite:///{FOLDER / 'catalogue.sqlite'}")
+STORE = FOLDER / "store"
 
 HERO = "bifrost:///assets/hero"
 MOODBOARD = "bifrost:///assets/moodboard"
+THUMBNAIL = f"{HERO}?representation=thumbnail"
+PROP = "bifrost:///assets/prop"
+NEW_PROP = "bifrost:///assets/new_prop"
 MISSING = "bifrost:///assets/villain"
 MALFORMED = "bifrost:///assets/he ro"
 
 IS_MISSING = "the catalogue has no asset 'villain'"
 IS_MALFORMED = f"an asset id has no '/' and no white space: {MALFORMED!r}"
-IS_READ_ONLY = f"{HERO} is read-only: this manager is not published to through OpenAssetIO"
+IS_READ_ONLY = f"{THUMBNAIL} can't be published to: it stands for a version of {HERO}"
 
-VALID_TRAITS = {
-    EntityTrait_v1.kId,
-    LocatableContentTrait_v1.kId,
-    VersionTrait_v1.kId,
-    DisplayNameTrait_v1.kId,
+NOTE_TRAITS = {
+    v.ENTITY,
+    v.VERSION,
+    v.NAME,
+    v.ASSET_TYPE,
+    v.VERSION_INFO,
+    v.STATUS,
+    v.PERMISSIONS,
 }
+VALID_TRAITS = NOTE_TRAITS | {v.LOCATION, v.ORIGINAL, v.FILE_INFO}
 VERSIONS = EntityVersionsRelationshipSpecification_v1.kTraitSet
 DEPENDENCIES = DependencyRelationshipSpecification_v1.kTraitSet
 
 
-def _fill() -> None:
-    with Catalogue.open(CATALOGUE_URL) as catalogue:
+def _fill() -> str:
+    """Fill the catalogue, and return a working reference."""
+    with Catalogue.open(CATALOGUE_URL, store=STORE) as catalogue:
         for number in (1, 2, 3):
             catalogue.publish(
                 [
@@ -75,9 +84,23 @@ def _fill() -> None:
                     ),
                 ]
             )
+        catalogue.publish([Publication("prop", "Prop", "prop", "/show/prop.dat")])
+        draft = Draft("prop", "Prop", "prop", "")
+        return f"{PROP}?publish={Publisher(catalogue).working(draft).id}"
 
 
-_fill()
+WORKING = _fill()
+IS_WRITE_ONLY = (
+    f"{WORKING} is being published: it says where to write (resolve it with kManagerDriven), and "
+    f"{PROP} can be read once it is registered"
+)
+
+
+def _prop() -> TraitsData:
+    (FOLDER / "prop.dat").write_bytes(b"prop")
+    data = TraitsData({v.ENTITY})
+    data.setTraitProperty(v.LOCATION, "location", (FOLDER / "prop.dat").as_uri())
+    return data
 
 
 def _version_one() -> TraitsData:
@@ -96,7 +119,7 @@ def _malformed() -> dict[str, object]:
 
 fixtures = {
     "identifier": "org.bifrost.assetmanager",
-    "settings": {"catalogue_url": CATALOGUE_URL},
+    "settings": {"catalogue_url": CATALOGUE_URL, "store": str(STORE)},
     "shared": {"a_valid_reference": HERO, "an_invalid_reference": "/show/hero/v3.usd"},
     "Test_identifier": {"test_matches_fixture": {"identifier": "org.bifrost.assetmanager"}},
     "Test_displayName": {"test_matches_fixture": {"display_name": "Bifrost Asset Manager"}},
@@ -110,6 +133,9 @@ fixtures = {
             "some_settings_with_all_keys": {
                 "catalogue_url": f"sqlite:///{FOLDER / 'another.sqlite'}",
                 "lock_timeout_s": 2.5,
+                "statement_timeout_s": 5.5,
+                "store": str(FOLDER / "another store"),
+                "workflow": "wip > done",
             },
             "some_settings_with_a_subset_of_keys": {"lock_timeout_s": 3.5},
         }
@@ -131,24 +157,63 @@ fixtures = {
             _missing()
         ),
         "test_when_read_only_entity_queried_for_write_then_access_error_is_returned": {
-            "a_reference_to_a_readonly_entity": HERO,
+            "a_reference_to_a_readonly_entity": THUMBNAIL,
             "expected_error_message": IS_READ_ONLY,
         },
         "test_when_multiple_references_for_read_then_same_number_of_returned_trait_sets": {
             "first_entity_reference": HERO,
             "first_entity_trait_set": VALID_TRAITS,
             "second_entity_reference": MOODBOARD,
-            "second_entity_trait_set": VALID_TRAITS - {LocatableContentTrait_v1.kId},
+            "second_entity_trait_set": NOTE_TRAITS,
+        },
+        "test_when_multiple_references_for_write_then_same_number_of_returned_trait_sets": {
+            "first_entity_reference": PROP,
+            "first_entity_trait_set": {v.LOCATION},
+            "second_entity_reference": NEW_PROP,
+            "second_entity_trait_set": {v.LOCATION, v.NAME},
+        },
+        "test_when_write_only_entity_queried_for_read_then_access_error_is_returned": {
+            "a_reference_to_a_writeonly_entity": WORKING,
+            "expected_error_message": IS_WRITE_ONLY,
         },
     },
     "Test_resolve": {
         "shared": {
             "a_reference_to_a_readable_entity": HERO,
             "a_set_of_valid_traits": VALID_TRAITS,
-            "a_reference_to_a_readonly_entity": HERO,
+            "a_reference_to_a_writeonly_entity": WORKING,
+            "the_error_string_for_a_reference_to_a_writeonly_entity": IS_WRITE_ONLY,
+            "a_reference_to_a_readonly_entity": THUMBNAIL,
             "the_error_string_for_a_reference_to_a_readonly_entity": IS_READ_ONLY,
             "a_reference_to_a_missing_entity": MISSING,
             "the_error_string_for_a_reference_to_a_missing_entity": IS_MISSING,
+            "a_malformed_reference": MALFORMED,
+            "the_error_string_for_a_malformed_reference": IS_MALFORMED,
+        }
+    },
+    "Test_preflight": {
+        "shared": {
+            "a_traits_data_for_preflight": TraitsData({v.ENTITY, v.LOCATION}),
+            "an_invalid_traits_data_for_preflight": TraitsData({v.ENTITY}),
+            "a_reference_for_preflight": PROP,
+            "a_reference_to_a_readonly_entity": THUMBNAIL,
+        },
+        "test_when_reference_is_read_only_then_access_error_is_returned": {
+            "expected_error_message": IS_READ_ONLY
+        },
+        "test_when_reference_malformed_then_malformed_entity_reference_error_returned": (
+            _malformed()
+        ),
+        "test_when_preflight_hint_invalid_then_invalid_preflight_hint_error_returned": {
+            "expected_error_message": f"to publish to {PROP}, {v.LOCATION} must be given"
+        },
+    },
+    "Test_register": {
+        "shared": {
+            "a_reference_to_a_writable_entity": PROP,
+            "a_traitsdata_for_a_reference_to_a_writable_entity": _prop(),
+            "a_reference_to_a_readonly_entity": THUMBNAIL,
+            "the_error_string_for_a_reference_to_a_readonly_entity": IS_READ_ONLY,
             "a_malformed_reference": MALFORMED,
             "the_error_string_for_a_malformed_reference": IS_MALFORMED,
         }
@@ -157,7 +222,7 @@ fixtures = {
         "shared": {
             "a_reference": HERO,
             "a_relationship_trait_set": VERSIONS,
-            "an_entity_trait_set_to_filter_by": {LocatableContentTrait_v1.kId},
+            "an_entity_trait_set_to_filter_by": {v.LOCATION},
             "expected_related_entity_references": [
                 f"{HERO}?version={version}" for version in ("latest", "3", "2", "1")
             ],

@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import gc
+import json
 import subprocess
 import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from openassetio import EntityReference, errors, hostApi, log, managerApi
+from openassetio import EntityReference, errors, hostApi
 from openassetio.access import (
     EntityTraitsAccess,
     PolicyAccess,
-    PublishingAccess,
     RelationsAccess,
     ResolveAccess,
 )
@@ -34,14 +35,21 @@ from openassetio_mediacreation.traits.managementPolicy import ManagedTrait_v1
 from openassetio_mediacreation.traits.usage import EntityTrait_v1
 
 from bifrost.catalogue import Catalogue, Dependency, Publication
-from bifrost.catalogue.database import driver
+from bifrost.catalogue.access import Rule
+from bifrost.catalogue.sqlite import driver
+from bifrost.errors import CatalogueError
 from bifrost.manager import BifrostManagerInterface
+from bifrost.model.entity_reference import AssetReference
 from bifrost.traits.generated.specifications.relationship import (
     ClosureRelationshipSpecification_v1,
     DependencyRelationshipSpecification_v1,
+    EdgeRelationshipSpecification_v1,
 )
-from bifrost.traits.generated.traits.locale import ResolutionPolicyTrait_v1
+from bifrost.traits.generated.traits.managementPolicy import RelationshipManagementTrait_v1
 from bifrost.traits.generated.traits.relationship import ClosureTrait_v1
+
+sys.path.insert(0, str(Path(__file__).parent))
+from asking import host_session, manager_over, ref, related, resolved, tags, under
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 LOCATION = LocatableContentTrait_v1.kId
@@ -50,38 +58,11 @@ NAME = DisplayNameTrait_v1.kId
 Code = BatchElementError.ErrorCode
 
 
-class Host(hostApi.HostInterface):
-    """The least host there is."""
-
-    def identifier(self):
-        return "org.bifrost.tests.host"
-
-    def displayName(self):  # noqa: N802 - OpenAssetIO's name
-        return "Tests"
-
-
-def host_session():
-    logger = log.SeverityFilter(log.ConsoleLogger())
-    logger.setSeverity(logger.Severity.kWarning)
-    return managerApi.HostSession(managerApi.Host(Host()), logger)
-
-
-def manager_over(url, interface=None, **settings):
-    manager = hostApi.Manager(interface or BifrostManagerInterface(), host_session())
-    manager.initialize({"catalogue_url": url, **settings})
-    return manager
-
-
 @pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'c.sqlite'}"
-
-
-@pytest.fixture
-def manager(url):
+def manager(catalogue_url):
     """A manager over three days of versions of `hero`, what it needs, and a shot that needs it."""
     moments = iter(NOON + timedelta(days=day) for day in range(10))
-    with Catalogue.open(url, clock=lambda: next(moments).timestamp()) as catalogue:
+    with Catalogue.open(catalogue_url, clock=lambda: next(moments).timestamp()) as catalogue:
         for day in range(3):
             catalogue.publish(
                 [
@@ -105,55 +86,7 @@ def manager(url):
         catalogue.publish(
             [shot._replace(dependencies=(Dependency("hero"), Dependency("skin", "1")))]
         )
-    return manager_over(url)
-
-
-def ref(text):
-    return EntityReference(text if "://" in text else f"bifrost:///assets/{text}")
-
-
-def under(manager, **policy):
-    """Return a context whose locale says *policy*."""
-    context = manager.createContext()
-    context.locale = TraitsData({ResolutionPolicyTrait_v1.kId})
-    for key, value in policy.items():
-        context.locale.setTraitProperty(ResolutionPolicyTrait_v1.kId, key, value)
-    return context
-
-
-def resolved(manager, references, traits=frozenset({VERSION}), context=None):
-    """Return data or (code, message) for each reference."""
-    results = [None] * len(references)
-    manager.resolve(
-        [ref(text) for text in references],
-        set(traits),
-        ResolveAccess.kRead,
-        context or manager.createContext(),
-        results.__setitem__,
-        lambda index, error: results.__setitem__(index, (error.code, error.message)),
-    )
-    return results
-
-
-def tags(results):
-    return [data.getTraitProperty(VERSION, "stableTag") for data in results]
-
-
-def related(manager, reference, relationship, page_size=10, context=None, result_traits=()):
-    [pager] = manager.getWithRelationship(
-        [ref(reference)],
-        relationship,
-        page_size,
-        RelationsAccess.kRead,
-        context or manager.createContext(),
-        set(result_traits),
-    )
-    found = []
-    while page := pager.get():
-        assert len(page) <= page_size
-        found += [str(one).removeprefix("bifrost:///assets/") for one in page]
-        pager.next()
-    return found
+    return manager_over(catalogue_url)
 
 
 class TestResolve:
@@ -229,34 +162,27 @@ class TestResolve:
                 [ref("hero")], {NAME}, ResolveAccess.kRead, context, _raise_key_error, print
             )
 
-    @pytest.mark.parametrize("call", ["resolve", "entityTraits", "getWithRelationship", "policy"])
-    def test_through_openassetio_everything_is_read_only(self, manager, call):
-        context = manager.createContext()
+    def test_what_floats_says_nothing_of_where_to_write(self, manager):
         variant = hostApi.Manager.BatchElementErrorPolicyTag.kVariant
-        if call == "resolve":
-            arguments = ({NAME}, ResolveAccess.kManagerDriven, context, variant)
-            answers = manager.resolve([ref("hero"), ref("he ro")], *arguments)
-        elif call == "entityTraits":
-            answers = manager.entityTraits(
-                [ref("hero"), ref("he ro")], EntityTraitsAccess.kWrite, context, variant
-            )
-        elif call == "getWithRelationship":
-            arguments = (TraitsData(), 1, RelationsAccess.kWrite, context, set(), variant)
-            answers = manager.getWithRelationship([ref("hero"), ref("he ro")], *arguments)
-        else:
-            [policy] = manager.managementPolicy([{LOCATION}], PolicyAccess.kWrite, context)
-            assert TraitsData() == policy
-            return
+        arguments = ({LOCATION}, ResolveAccess.kManagerDriven, manager.createContext(), variant)
+
+        answers = manager.resolve([ref("hero"), ref("he ro")], *arguments)
 
         expected = [Code.kEntityAccessError, Code.kMalformedEntityReference]
         assert expected == [answer.code for answer in answers]
+        assert "hero doesn't say where to write: preflight it" in answers[0].message
 
-    def test_publishing_is_not_implemented(self, manager):
-        assert not manager.hasCapability(hostApi.Manager.Capability.kPublishing)
-        with pytest.raises(errors.NotImplementedException):
-            manager.register(
-                ref("hero"), TraitsData(), PublishingAccess.kWrite, manager.createContext()
-            )
+    def test_what_publishing_needs_depends_on_whether_it_is_new(self, manager):
+        variant = hostApi.Manager.BatchElementErrorPolicyTag.kVariant
+        references = [ref(text) for text in ("hero", "villain", "he ro", "hero?version=wip")]
+
+        answers = manager.entityTraits(
+            references, EntityTraitsAccess.kWrite, manager.createContext(), variant
+        )
+
+        assert [{LOCATION}, {LOCATION, NAME}] == answers[:2]
+        expected = [Code.kMalformedEntityReference, Code.kEntityAccessError]
+        assert expected == [answer.code for answer in answers[2:]]
 
 
 class TestExistence:
@@ -390,31 +316,98 @@ class TestRelationships:
         pager.next()
         assert (1, False) == (len(pager.get()), pager.hasNext())
 
-    def test_a_closed_pager_lets_go_of_its_results(self, manager):
-        from bifrost.manager import _Pager
+    def test_a_closed_pager_lets_go_of_its_results(self):
+        from bifrost.manager.pagers import Pager
 
-        pager = _Pager([("a", None)] * 3, 2, EntityReference)
+        pager = Pager(iter([AssetReference("a")] * 5), 2, EntityReference)
+        assert (2, True) == (len(pager.get(None)), pager.hasNext(None))
         pager.close(None)
 
         assert [] == pager.get(None)
         assert not pager.hasNext(None)
 
+    def test_a_pager_reads_one_element_ahead_and_no_further(self):
+        from bifrost.manager.pagers import Pager
+
+        read = []
+        targets = (read.append(number) or AssetReference(f"a{number}") for number in range(100))
+        pager = Pager(targets, 10, EntityReference)
+
+        assert 11 == len(read)
+        pager.next(None)
+        assert 21 == len(read)
+        assert "bifrost:///assets/a10" == str(pager.get(None)[0])
+
+    def test_what_breaks_in_the_middle_does_not_look_like_the_end(self):
+        from bifrost.manager.pagers import Pager
+
+        def targets():
+            yield from [AssetReference("a")] * 4
+            raise CatalogueError("the connection was lost", retryable=True)
+
+        pager = Pager(targets(), 2, EntityReference)
+        with pytest.raises(errors.OpenAssetIOException, match="connection was lost"):
+            pager.next(None)
+        with pytest.raises(errors.OpenAssetIOException, match="connection was lost"):
+            pager.get(None)
+
+    def test_related_entities_to_write_to_are_assets_that_may_be_published(self, manager):
+        needs = DependencyRelationshipSpecification_v1.create().traitsData()
+        with Catalogue.open(manager.settings()["catalogue_url"]) as catalogue:
+            catalogue.allow([Rule("note", "publish", "ann")])
+
+        write = RelationsAccess.kWrite
+        assert ["skin"] == related(manager, "hero", needs, access=write)
+        ann = under(manager, user="ann")
+        assert ["skin", "note"] == related(manager, "hero", needs, access=write, context=ann)
+
+    def test_nobody_is_told_what_to_create(self, manager):
+        needs = DependencyRelationshipSpecification_v1.create().traitsData()
+
+        assert [] == related(manager, "hero", needs, access=RelationsAccess.kCreateRelated)
+
 
 class TestPolicy:
-    def test_what_can_be_resolved_is_managed(self, manager):
-        [policy, versions, nothing] = manager.managementPolicy(
+    def policies(self, manager, access):
+        return manager.managementPolicy(
             [
                 {EntityTrait_v1.kId, LOCATION, "some:other.Trait"},
-                set(EntityVersionsRelationshipSpecification_v1.kTraitSet),
+                set(EdgeRelationshipSpecification_v1.kTraitSet),
                 {"some:other.Trait"},
             ],
-            PolicyAccess.kRead,
+            access,
             manager.createContext(),
         )
 
-        assert {ManagedTrait_v1.kId, EntityTrait_v1.kId, LOCATION, VERSION} == policy.traitSet()
-        assert {ManagedTrait_v1.kId} == versions.traitSet()
+    def test_what_can_be_resolved_is_managed(self, manager):
+        [policy, edges, nothing] = self.policies(manager, PolicyAccess.kRead)
+
+        everything = {EntityTrait_v1.kId, LOCATION, "some:other.Trait"}
+        assert {ManagedTrait_v1.kId, VERSION, *everything} == policy.traitSet()
+        assert {ManagedTrait_v1.kId, RelationshipManagementTrait_v1.kId} == edges.traitSet()
         assert set() == nothing.traitSet()
+
+    @pytest.mark.parametrize("access", [PolicyAccess.kWrite, PolicyAccess.kCreateRelated])
+    def test_what_has_a_location_is_published(self, manager, access):
+        [policy, _, nothing] = self.policies(manager, access)
+
+        everything = {EntityTrait_v1.kId, LOCATION, "some:other.Trait"}
+        assert {ManagedTrait_v1.kId, VERSION, *everything} == policy.traitSet()
+        assert set() == nothing.traitSet()
+
+    def test_publishing_needs_a_location_which_the_manager_gives(self, manager):
+        [required, *_] = self.policies(manager, PolicyAccess.kRequired)
+        [driven, *_] = self.policies(manager, PolicyAccess.kManagerDriven)
+
+        assert {LOCATION} == required.traitSet()
+        assert {ManagedTrait_v1.kId, LOCATION} == driven.traitSet()
+
+    def test_a_policy_says_what_narrows_a_relationship_down(self, manager):
+        [_, edges, _] = self.policies(manager, PolicyAccess.kRead)
+
+        management = RelationshipManagementTrait_v1(edges)
+        assert ["strong", "weak", "reference"] == json.loads(management.getStrengths())
+        assert {"kind", "strength", "purpose"} < set(json.loads(management.getFilters()))
 
 
 class TestSettings:
@@ -436,10 +429,17 @@ class TestSettings:
         ("settings", "message"),
         [
             ({"catalogue_url": 3}, "catalogue_url: expected str, got 3"),
-            ({"catalogue_url": "/c.sqlite"}, "sqlite:///<path of a file>, got '/c.sqlite'"),
+            (
+                {"catalogue_url": "/c.sqlite"},
+                r"expected sqlite:///<path of a file>.*, got '/c.sqlite'",
+            ),
             ({"lock_timeout_s": "soon"}, "lock_timeout_s: expected float, got 'soon'"),
             ({"lock_timeout_s": True}, "lock_timeout_s: expected float, got True"),
             ({"lock_timeout_s": -1}, "lock_timeout_s: expected seconds from 0 up, got -1.0"),
+            ({"statement_timeout_s": float("nan")}, "statement_timeout_s: expected seconds"),
+            ({"store": 3}, "store: expected str, got 3"),
+            ({"store": "a\0b"}, "store: expected a folder's path"),
+            ({"workflow": "wip"}, "workflow: expected '<stage> > <stage> <stage>"),
             ({"catalog_url": "x"}, "catalog_url: no such setting; there are catalogue_url"),
         ],
     )

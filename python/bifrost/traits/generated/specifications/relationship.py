@@ -161,6 +161,158 @@ class DependencyRelationshipSpecification_v1:
         return openassetio_mediacreation.traits.usage.RelationshipTrait_v1(self.traitsData())
         
 
+class EdgeRelationshipSpecification_v1:
+    """
+    The entities that a version of an entity is related to, by its file
+    or because somebody added it.
+    Usage: relationship
+    """
+    kTraitSet = {
+        # 'bifrost:relationship.Edge'
+        traits.relationship.EdgeTrait_v1.kId,
+        # 'openassetio-mediacreation:relationship.Unbounded'
+        openassetio_mediacreation.traits.relationship.UnboundedTrait_v1.kId,
+        # 'openassetio-mediacreation:usage.Relationship'
+        openassetio_mediacreation.traits.usage.RelationshipTrait_v1.kId,
+        
+    }
+
+    def __init__(self, traitsData):
+        """
+        Constructs the specification as a view on the supplied
+        shared @fqref{TraitsData} "TraitsData" instance.
+
+        @param traitsData @fqref{TraitsData} "TraitsData"
+
+        @warning Specifications are always a view on the supplied data,
+        which is held by reference. Any changes made to the data will be
+        visible to any other specifications or @ref trait "traits" that
+        wrap the same TraitsData instance.
+        """
+        if not isinstance(traitsData, TraitsData):
+            raise TypeError("Specifications must be constructed with a TraitsData instance")
+        self.__data = traitsData
+
+    def traitsData(self):
+        """
+        Returns the underlying (shared) @fqref{TraitsData} "TraitsData"
+        instance held by this specification.
+        """
+        return self.__data
+
+    @classmethod
+    def create(cls):
+        """
+        Returns a new instance of the Specification, holding a new
+        @fqref{TraitsData} "TraitsData" instance, pre-populated with all
+        of the specifications traits.
+        """
+        data = TraitsData(cls.kTraitSet)
+        return cls(data)
+
+
+    def edgeTrait(self):
+        """
+        Returns the view for the 'bifrost:relationship.Edge' trait wrapped around
+        the data held in this instance.
+        """
+        return traits.relationship.EdgeTrait_v1(self.traitsData())
+        
+    def unboundedTrait(self):
+        """
+        Returns the view for the 'openassetio-mediacreation:relationship.Unbounded' trait wrapped around
+        the data held in this instance.
+        """
+        return openassetio_mediacreation.traits.relationship.UnboundedTrait_v1(self.traitsData())
+        
+    def relationshipTrait(self):
+        """
+        Returns the view for the 'openassetio-mediacreation:usage.Relationship' trait wrapped around
+        the data held in this instance.
+        """
+        return openassetio_mediacreation.traits.usage.RelationshipTrait_v1(self.traitsData())
+        
+
+class IncomingEdgeRelationshipSpecification_v1:
+    """
+    The entities that are related to an entity: what uses it.
+    Usage: relationship
+    """
+    kTraitSet = {
+        # 'bifrost:relationship.Edge'
+        traits.relationship.EdgeTrait_v1.kId,
+        # 'bifrost:relationship.Incoming'
+        traits.relationship.IncomingTrait_v1.kId,
+        # 'openassetio-mediacreation:relationship.Unbounded'
+        openassetio_mediacreation.traits.relationship.UnboundedTrait_v1.kId,
+        # 'openassetio-mediacreation:usage.Relationship'
+        openassetio_mediacreation.traits.usage.RelationshipTrait_v1.kId,
+        
+    }
+
+    def __init__(self, traitsData):
+        """
+        Constructs the specification as a view on the supplied
+        shared @fqref{TraitsData} "TraitsData" instance.
+
+        @param traitsData @fqref{TraitsData} "TraitsData"
+
+        @warning Specifications are always a view on the supplied data,
+        which is held by reference. Any changes made to the data will be
+        visible to any other specifications or @ref trait "traits" that
+        wrap the same TraitsData instance.
+        """
+        if not isinstance(traitsData, TraitsData):
+            raise TypeError("Specifications must be constructed with a TraitsData instance")
+        self.__data = traitsData
+
+    def traitsData(self):
+        """
+        Returns the underlying (shared) @fqref{TraitsData} "TraitsData"
+        instance held by this specification.
+        """
+        return self.__data
+
+    @classmethod
+    def create(cls):
+        """
+        Returns a new instance of the Specification, holding a new
+        @fqref{TraitsData} "TraitsData" instance, pre-populated with all
+        of the specifications traits.
+        """
+        data = TraitsData(cls.kTraitSet)
+        return cls(data)
+
+
+    def edgeTrait(self):
+        """
+        Returns the view for the 'bifrost:relationship.Edge' trait wrapped around
+        the data held in this instance.
+        """
+        return traits.relationship.EdgeTrait_v1(self.traitsData())
+        
+    def incomingTrait(self):
+        """
+        Returns the view for the 'bifrost:relationship.Incoming' trait wrapped around
+        the data held in this instance.
+        """
+        return traits.relationship.IncomingTrait_v1(self.traitsData())
+        
+    def unboundedTrait(self):
+        """
+        Returns the view for the 'openassetio-mediacreation:relationship.Unbounded' trait wrapped around
+        the data held in this instance.
+        """
+        return openassetio_mediacreation.traits.relationship.UnboundedTrait_v1(self.traitsData())
+        
+    def relationshipTrait(self):
+        """
+        Returns the view for the 'openassetio-mediacreation:usage.Relationship' trait wrapped around
+        the data held in this instance.
+        """
+        return openassetio_mediacreation.traits.usage.RelationshipTrait_v1(self.traitsData())
+        
+
 class ClosureRelationshipSpecification(ClosureRelationshipSpecification_v1):
     """
     Every entity that opening an entity asks for.
@@ -191,6 +343,41 @@ class DependencyRelationshipSpecification(DependencyRelationshipSpecification_v1
         warnings.warn(
             "Unversioned specification view classes are deprecated. Please switch from"
             " DependencyRelationshipSpecification to DependencyRelationshipSpecification_v1.",
+            DeprecationWarning
+        )
+
+
+class EdgeRelationshipSpecification(EdgeRelationshipSpecification_v1):
+    """
+    The entities that a version of an entity is related to, by its file
+    or because somebody added it.
+    Usage: relationship
+
+    @deprecated Unversioned specification view classes are deprecated,
+    please use EdgeRelationshipSpecification_v1 explicitly.
+    """
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        warnings.warn(
+            "Unversioned specification view classes are deprecated. Please switch from"
+            " EdgeRelationshipSpecification to EdgeRelationshipSpecification_v1.",
+            DeprecationWarning
+        )
+
+
+class IncomingEdgeRelationshipSpecification(IncomingEdgeRelationshipSpecification_v1):
+    """
+    The entities that are related to an entity: what uses it.
+    Usage: relationship
+
+    @deprecated Unversioned specification view classes are deprecated,
+    please use IncomingEdgeRelationshipSpecification_v1 explicitly.
+    """
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        warnings.warn(
+            "Unversioned specification view classes are deprecated. Please switch from"
+            " IncomingEdgeRelationshipSpecification to IncomingEdgeRelationshipSpecification_v1.",
             DeprecationWarning
         )
 

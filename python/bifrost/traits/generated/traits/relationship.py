@@ -154,6 +154,309 @@ class DependencyTrait_v1:
         return value
         
     
+class EdgeTrait_v1:
+    """
+    A relationship from one asset to another, whether a version's file
+    says so or somebody added it. In a query, the properties that are
+    set are filters. When publishing under a parent (kCreateRelated),
+    they say what the parent's relationship to the new entity is.
+    Usage: relationship, entity
+    """
+    kId = "bifrost:relationship.Edge"
+
+    def __init__(self, traitsData):
+        """
+        Construct this trait view, wrapping the given data.
+
+        @param traitsData @fqref{TraitsData}} "TraitsData" The target
+        data that holds/will hold the traits properties.
+        """
+        self.__data = traitsData
+
+    def isImbued(self):
+        """
+        Checks whether the data this trait has been applied to
+        actually has this trait.
+        @return `True` if the underlying data has this trait, `False`
+        otherwise.
+        """
+        return self.isImbuedTo(self.__data)
+
+    @classmethod
+    def isImbuedTo(cls, traitsData):
+        """
+        Checks whether the given data actually has this trait.
+        @param traitsData: Data to check for trait.
+        @return `True` if the underlying data has this trait, `False`
+        otherwise.
+        """
+        return traitsData.hasTrait(cls.kId)
+
+    def imbue(self):
+        """
+        Adds this trait to the held data.
+
+        If the data already has this trait, it is a no-op.
+        """
+        self.__data.addTrait(self.kId)
+
+    @classmethod
+    def imbueTo(cls, traitsData):
+        """
+        Adds this trait to the provided data.
+
+        If the data already has this trait, it is a no-op.
+        """
+        traitsData.addTrait(cls.kId)
+
+    
+    def setContext(self, context: str):
+        """
+        Sets the context property.
+
+        Where or how it is used, in words.
+        """
+        if not type(context) is str:
+            raise TypeError("context must be a 'str'.")
+        self.__data.setTraitProperty(self.kId, "context", context)
+
+    def getContext(self, defaultValue: str=None) -> Union[str, None]:
+        """
+        Gets the value of the context property or the supplied default.
+
+        Where or how it is used, in words.
+        """
+        value = self.__data.getTraitProperty(self.kId, "context")
+        if value is None:
+            return defaultValue
+
+        if not type(value) is str:
+            if defaultValue is None:
+                raise TypeError(f"Invalid stored value type: '{type(value).__name__}' should be 'str'.")
+            return defaultValue
+        return value
+        
+    def setKind(self, kind: str):
+        """
+        Sets the kind property.
+
+        What for: "sublayer", "reference", "texture"; of added ones the
+        word that whoever added it chose. When publishing without it:
+        "child".
+        """
+        if not type(kind) is str:
+            raise TypeError("kind must be a 'str'.")
+        self.__data.setTraitProperty(self.kId, "kind", kind)
+
+    def getKind(self, defaultValue: str=None) -> Union[str, None]:
+        """
+        Gets the value of the kind property or the supplied default.
+
+        What for: "sublayer", "reference", "texture"; of added ones the
+        word that whoever added it chose. When publishing without it:
+        "child".
+        """
+        value = self.__data.getTraitProperty(self.kId, "kind")
+        if value is None:
+            return defaultValue
+
+        if not type(value) is str:
+            if defaultValue is None:
+                raise TypeError(f"Invalid stored value type: '{type(value).__name__}' should be 'str'.")
+            return defaultValue
+        return value
+        
+    def setMetadata(self, metadata: str):
+        """
+        Sets the metadata property.
+
+        What else is known of it, a JSON object; as a filter, what it
+        has at least.
+        """
+        if not type(metadata) is str:
+            raise TypeError("metadata must be a 'str'.")
+        self.__data.setTraitProperty(self.kId, "metadata", metadata)
+
+    def getMetadata(self, defaultValue: str=None) -> Union[str, None]:
+        """
+        Gets the value of the metadata property or the supplied default.
+
+        What else is known of it, a JSON object; as a filter, what it
+        has at least.
+        """
+        value = self.__data.getTraitProperty(self.kId, "metadata")
+        if value is None:
+            return defaultValue
+
+        if not type(value) is str:
+            if defaultValue is None:
+                raise TypeError(f"Invalid stored value type: '{type(value).__name__}' should be 'str'.")
+            return defaultValue
+        return value
+        
+    def setOrigin(self, origin: str):
+        """
+        Sets the origin property.
+
+        "file" where a version's file says so, "added" where somebody
+        did. Not for publishing.
+        """
+        if not type(origin) is str:
+            raise TypeError("origin must be a 'str'.")
+        self.__data.setTraitProperty(self.kId, "origin", origin)
+
+    def getOrigin(self, defaultValue: str=None) -> Union[str, None]:
+        """
+        Gets the value of the origin property or the supplied default.
+
+        "file" where a version's file says so, "added" where somebody
+        did. Not for publishing.
+        """
+        value = self.__data.getTraitProperty(self.kId, "origin")
+        if value is None:
+            return defaultValue
+
+        if not type(value) is str:
+            if defaultValue is None:
+                raise TypeError(f"Invalid stored value type: '{type(value).__name__}' should be 'str'.")
+            return defaultValue
+        return value
+        
+    def setPinned(self, pinned: bool):
+        """
+        Sets the pinned property.
+
+        Whether it leads to one version for ever.
+        """
+        if not type(pinned) is bool:
+            raise TypeError("pinned must be a 'bool'.")
+        self.__data.setTraitProperty(self.kId, "pinned", pinned)
+
+    def getPinned(self, defaultValue: bool=None) -> Union[bool, None]:
+        """
+        Gets the value of the pinned property or the supplied default.
+
+        Whether it leads to one version for ever.
+        """
+        value = self.__data.getTraitProperty(self.kId, "pinned")
+        if value is None:
+            return defaultValue
+
+        if not type(value) is bool:
+            if defaultValue is None:
+                raise TypeError(f"Invalid stored value type: '{type(value).__name__}' should be 'bool'.")
+            return defaultValue
+        return value
+        
+    def setPurpose(self, purpose: str):
+        """
+        Sets the purpose property.
+
+        What it is for, in words.
+        """
+        if not type(purpose) is str:
+            raise TypeError("purpose must be a 'str'.")
+        self.__data.setTraitProperty(self.kId, "purpose", purpose)
+
+    def getPurpose(self, defaultValue: str=None) -> Union[str, None]:
+        """
+        Gets the value of the purpose property or the supplied default.
+
+        What it is for, in words.
+        """
+        value = self.__data.getTraitProperty(self.kId, "purpose")
+        if value is None:
+            return defaultValue
+
+        if not type(value) is str:
+            if defaultValue is None:
+                raise TypeError(f"Invalid stored value type: '{type(value).__name__}' should be 'str'.")
+            return defaultValue
+        return value
+        
+    def setStrength(self, strength: str):
+        """
+        Sets the strength property.
+
+        "strong" (required), "weak" (optional) or "reference"
+        (informational). When publishing without it: "strong".
+        """
+        if not type(strength) is str:
+            raise TypeError("strength must be a 'str'.")
+        self.__data.setTraitProperty(self.kId, "strength", strength)
+
+    def getStrength(self, defaultValue: str=None) -> Union[str, None]:
+        """
+        Gets the value of the strength property or the supplied default.
+
+        "strong" (required), "weak" (optional) or "reference"
+        (informational). When publishing without it: "strong".
+        """
+        value = self.__data.getTraitProperty(self.kId, "strength")
+        if value is None:
+            return defaultValue
+
+        if not type(value) is str:
+            if defaultValue is None:
+                raise TypeError(f"Invalid stored value type: '{type(value).__name__}' should be 'str'.")
+            return defaultValue
+        return value
+        
+    
+class IncomingTrait_v1:
+    """
+    Relationships are followed backwards: from the entity that they lead
+    to, to those where they start.
+    Usage: relationship
+    """
+    kId = "bifrost:relationship.Incoming"
+
+    def __init__(self, traitsData):
+        """
+        Construct this trait view, wrapping the given data.
+
+        @param traitsData @fqref{TraitsData}} "TraitsData" The target
+        data that holds/will hold the traits properties.
+        """
+        self.__data = traitsData
+
+    def isImbued(self):
+        """
+        Checks whether the data this trait has been applied to
+        actually has this trait.
+        @return `True` if the underlying data has this trait, `False`
+        otherwise.
+        """
+        return self.isImbuedTo(self.__data)
+
+    @classmethod
+    def isImbuedTo(cls, traitsData):
+        """
+        Checks whether the given data actually has this trait.
+        @param traitsData: Data to check for trait.
+        @return `True` if the underlying data has this trait, `False`
+        otherwise.
+        """
+        return traitsData.hasTrait(cls.kId)
+
+    def imbue(self):
+        """
+        Adds this trait to the held data.
+
+        If the data already has this trait, it is a no-op.
+        """
+        self.__data.addTrait(self.kId)
+
+    @classmethod
+    def imbueTo(cls, traitsData):
+        """
+        Adds this trait to the provided data.
+
+        If the data already has this trait, it is a no-op.
+        """
+        traitsData.addTrait(cls.kId)
+
+    
         
 class ClosureTrait(ClosureTrait_v1):
     """
@@ -191,6 +494,48 @@ class DependencyTrait(DependencyTrait_v1):
         warnings.warn(
             "Unversioned trait view classes are deprecated. Please switch from"
             " DependencyTrait to DependencyTrait_v1.",
+            DeprecationWarning,
+            stacklevel=2
+        )
+
+    
+        
+class EdgeTrait(EdgeTrait_v1):
+    """
+    A relationship from one asset to another, whether a version's file
+    says so or somebody added it. In a query, the properties that are
+    set are filters. When publishing under a parent (kCreateRelated),
+    they say what the parent's relationship to the new entity is.
+    Usage: relationship, entity
+
+    @deprecated Unversioned trait view classes are deprecated, please
+    use EdgeTrait_v1 explicitly.
+    """
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        warnings.warn(
+            "Unversioned trait view classes are deprecated. Please switch from"
+            " EdgeTrait to EdgeTrait_v1.",
+            DeprecationWarning,
+            stacklevel=2
+        )
+
+    
+        
+class IncomingTrait(IncomingTrait_v1):
+    """
+    Relationships are followed backwards: from the entity that they lead
+    to, to those where they start.
+    Usage: relationship
+
+    @deprecated Unversioned trait view classes are deprecated, please
+    use IncomingTrait_v1 explicitly.
+    """
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        warnings.warn(
+            "Unversioned trait view classes are deprecated. Please switch from"
+            " IncomingTrait to IncomingTrait_v1.",
             DeprecationWarning,
             stacklevel=2
         )

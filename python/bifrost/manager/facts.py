@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a batch needs to know beyond its version records, read only where something asks for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from enum import Flag, auto
+from typing import TYPE_CHECKING, Any, Final
+
+from bifrost.catalogue.records import AssetRecord, Representation, VersionRecord
+
+if TYPE_CHECKING:
+    from bifrost.catalogue import Catalogue
+    from bifrost.catalogue.access import Rules
+    from bifrost.catalogue.status import StatusRecord
+
+
+class Needs(Flag):
+    """What a trait is filled from, besides the version's own record."""
+
+    NOTHING = 0
+    ASSETS = auto()
+    REPRESENTATIONS = auto()
+    STATUSES = auto()
+    RULES = auto()
+
+
+_NO_REPRESENTATIONS: Final[Mapping[str, Representation]] = {}
+
+
+class Facts:
+    """
+    What one batch needs. For one call, and one thread.
+
+    Args:
+        catalogue: Where it is read.
+        user: Who asks.
+        records: The versions of the batch.
+        needs: What to read: one statement for each, however large the batch.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, user: str, records: Iterable[VersionRecord], needs: Needs
+    ) -> None:
+        self.user = user
+        self._properties: dict[str, dict[str, Any]] = {}
+        self._assets: dict[str, AssetRecord] = {}
+        self._representations: dict[tuple[str, int], dict[str, Representation]] = {}
+        self._statuses: dict[tuple[str, int], StatusRecord] = {}
+        self._rules: Rules | None = None
+        if needs is Needs.NOTHING:
+            return
+        versions = list(dict.fromkeys((record.asset_id, record.number) for record in records))
+        if Needs.ASSETS in needs:
+            self._assets = catalogue.found(dict.fromkeys(asset_id for asset_id, _ in versions))
+        if Needs.REPRESENTATIONS in needs:
+            self._representations = catalogue.representations(versions)
+        if Needs.STATUSES in needs:
+            self._statuses = catalogue.statuses(versions)
+        if Needs.RULES in needs:
+            from bifrost.catalogue.access import Rules
+
+            self._rules = Rules(catalogue.rules())
+
+    def asset(self, record: VersionRecord) -> AssetRecord | None:
+        """Return the version's asset; None where it was deleted a moment ago."""
+        return self._assets.get(record.asset_id)
+
+    def representations(self, record: VersionRecord) -> Mapping[str, Representation]:
+        """Return the version's representations, by name."""
+        return self._representations.get((record.asset_id, record.number), _NO_REPRESENTATIONS)
+
+    def status(self, record: VersionRecord) -> StatusRecord | None:
+        """Return where the version stands; None where it was deleted a moment ago."""
+        return self._statuses.get((record.asset_id, record.number))
+
+    def may(self, record: VersionRecord, action: str) -> bool:
+        """Return whether who asks may do *action* with the version's asset."""
+        return self._rules is None or self._rules.allow(self.user, record.asset_id, action)
+
+    def properties(self, record: VersionRecord) -> dict[str, Any]:
+        """Return what was read from the version's file; parsed once, so not to be changed."""
+        text = record.properties_json
+        found = self._properties.get(text)
+        if found is None:
+            found = self._properties[text] = json.loads(text)
+        return found
+
+    def published(self, record: VersionRecord) -> dict[str, dict[str, Any]]:
+        """Return the traits that the publisher gave and Bifrost has no place of its own for."""
+        return {
+            trait: dict(properties)
+            for trait, properties in self.properties(record).get("traits") or ()
+        }
+
+    def stage(self, record: VersionRecord) -> dict[str, Any] | None:
+        """Return what the version's USD stage is; None where its file is none."""
+        stage: dict[str, Any] | None = self.properties(record).get("usd") or None
+        return stage

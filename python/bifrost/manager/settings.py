@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of our OpenAssetIO manager: their types, their defaults, and what is wrong with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from openassetio import errors
+
+from bifrost.catalogue.location import path_of
+from bifrost.manager.answers import translated_errors
+
+if TYPE_CHECKING:
+    from bifrost.catalogue import Catalogue
+
+# Each setting's type, and the types it may be given as.
+_SETTINGS: Final[dict[str, tuple[type, tuple[type, ...]]]] = {
+    "catalogue_url": (str, (str,)),
+    "lock_timeout_s": (float, (float, int)),
+    "statement_timeout_s": (float, (float, int)),
+    "store": (str, (str,)),
+    "workflow": (str, (str,)),
+}
+
+
+def defaults() -> dict[str, Any]:
+    """
+    Return the settings that are in force where a host gives none: Bifrost's own.
+
+    Raises:
+        ConfigurationException: Bifrost's settings can't be read.
+    """
+    from bifrost.settings import load
+
+    with translated_errors():
+        settings = load()
+    return {
+        "catalogue_url": settings.catalogue_url,
+        "lock_timeout_s": settings.catalogue.lock_timeout_s,
+        "statement_timeout_s": settings.catalogue.statement_timeout_s,
+        "store": str(settings.store_directory),
+        "workflow": settings.catalogue.workflow,
+    }
+
+
+def checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return *settings* in their own types.
+
+    Raises:
+        ConfigurationException: an unknown setting, a wrong type, a URL that names no catalogue.
+    """
+    found = {key: _converted(key, value) for key, value in settings.items()}
+    for key, value in found.items():
+        # `not >=`, so that NaN is refused as well.
+        if isinstance(value, float) and not 0 <= value < float("inf"):
+            raise errors.ConfigurationException(f"{key}: expected seconds from 0 up, got {value!r}")
+    if "catalogue_url" in found:
+        with translated_errors():
+            path_of(found["catalogue_url"])
+    if "workflow" in found:
+        _check_workflow(found["workflow"])
+    if "\0" in found.get("store", ""):
+        raise errors.ConfigurationException(
+            f"store: expected a folder's path, got {found['store'][:200]!r}"
+        )
+    return found
+
+
+def _check_workflow(workflow: str) -> None:
+    if workflow:
+        from bifrost.catalogue.status import Workflow
+
+        with translated_errors():
+            Workflow.parse(workflow)
+
+
+def _converted(key: str, value: Any) -> Any:
+    if key not in _SETTINGS:
+        known = ", ".join(sorted(_SETTINGS))
+        raise errors.ConfigurationException(f"{key}: no such setting; there are {known}")
+    expected, accepted = _SETTINGS[key]
+    if type(value) not in accepted:
+        raise errors.ConfigurationException(f"{key}: expected {expected.__name__}, got {value!r}")
+    return expected(value)
+
+
+def opened(settings: dict[str, Any]) -> Catalogue:
+    """
+    Open the catalogue that *settings* describe.
+
+    Raises:
+        CatalogueError, ConfigurationError: it can't be opened.
+    """
+    from bifrost.catalogue import Catalogue
+
+    return Catalogue.open(
+        settings["catalogue_url"],
+        store=Path(settings["store"]).expanduser().absolute() if settings["store"] else None,
+        workflow=settings["workflow"],
+        lock_timeout_s=settings["lock_timeout_s"],
+        statement_timeout_s=settings["statement_timeout_s"],
+    )
