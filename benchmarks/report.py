@@ -17,9 +17,14 @@ from shot import Shot
 
 
 def write(
-    output: Path, rows: Sequence[Row], failures: Sequence[str], shot: Shot, turns: int
+    output: Path,
+    rows: Sequence[Row],
+    failures: Sequence[str],
+    shot: Shot | None,
+    turns: int,
+    more: str = "",
 ) -> str:
-    """Write results.json, report.md and plot.png into *output*; return the report."""
+    """Write results.json, report.md and plot.png into *output*; return the report, *more* its end."""
     output.mkdir(parents=True, exist_ok=True)
     about = _about(shot, turns)
     results = {
@@ -28,13 +33,13 @@ def write(
         "rows": [{**asdict(row), "reached": row.reached} for row in rows],
     }
     (output / "results.json").write_text(json.dumps(results, indent=2))
-    text = "\n".join(_markdown(about, rows, failures))
+    text = "\n".join([*_markdown(about, rows, failures), more])
     (output / "report.md").write_text(text)
     _plot(output / "plot.png", rows)
     return text
 
 
-def _about(shot: Shot, turns: int) -> dict[str, Any]:
+def _about(shot: Shot | None, turns: int) -> dict[str, Any]:
     from pxr import Usd
 
     return {
@@ -45,7 +50,7 @@ def _about(shot: Shot, turns: int) -> dict[str, Any]:
         "usd": ".".join(str(part) for part in Usd.GetVersion()),
         "load_average": os.getloadavg(),
         "turns": turns,
-        "shot": {key: value for key, value in asdict(shot).items() if key != "directory"},
+        "shot": shot and {k: value for k, value in asdict(shot).items() if k != "directory"},
     }
 
 
@@ -64,8 +69,7 @@ def _markdown(about: dict[str, Any], rows: Sequence[Row], failures: Sequence[str
     yield (
         f"{about['when']}, {about['machine']}, {about['system']}, Python {about['python']}, "
         f"OpenUSD {about['usd']}, load {about['load_average'][0]:.1f}. "
-        f"Shot: {shot['layers']} layers, {shot['levels']} levels, {shot['entities']} entities, "
-        f"{shot['attributes']} asset-valued attributes, {shot['size'] / 1e6:.0f} MB of layers. "
+        f"{_about_shot(shot) if shot else ''}"
         f"{about['turns']} turns; medians, with their 95 % bootstrap intervals.\n"
     )
     yield "| what | reach | measured | interval | reached | whole process | n |"
@@ -79,6 +83,13 @@ def _markdown(about: dict[str, Any], rows: Sequence[Row], failures: Sequence[str
             yield f"**{row.what}**\n"
             yield from (f"- {key}: {_shown(value)}" for key, value in row.details.items())
             yield ""
+
+
+def _about_shot(shot: dict[str, Any]) -> str:
+    return (
+        f"Shot: {shot['layers']} layers, {shot['levels']} levels, {shot['entities']} entities, "
+        f"{shot['attributes']} asset-valued attributes, {shot['size'] / 1e6:.0f} MB of layers. "
+    )
 
 
 def _line(row: Row) -> str:

@@ -2,7 +2,7 @@
 """
 Measures what docs/performance.md tells: `python benchmarks/run.py [--quick] [--only NAME]`.
 
-Writes results.json, report.md and plot.png, and prints the report. The exit code says whether
+Writes results.json, report.md, plot.png and catalogue.png, and prints the report. The exit code says whether
 everything could be measured, not whether every figure was reached: machines differ.
 """
 
@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+import catalogue
 import report
 from bench import Bench, Row, Subject, the_bench
 from cases import memory, open_cold, open_warm, resolve_hit
 from measure import ChildFailed
+from shot import Shot
 
 _HERE: Final = Path(__file__).resolve().parent
 _CHESS: Final = _HERE.parent.parent / "shared/data/usd_wg/full_assets/OpenChessSet"
@@ -28,6 +32,7 @@ CASES: Final[dict[str, Callable[[Bench, Subject], list[Row]]]] = {
     "cold": open_cold.rows,
     "memory": memory.rows,
 }
+_CATALOGUE: Final = "catalogue"
 
 
 def main() -> int:
@@ -37,27 +42,74 @@ def main() -> int:
     rows: list[Row] = []
     failures: list[str] = []
     turns = arguments.turns or (5 if arguments.quick else 15)
+    names = arguments.only or [*CASES, _CATALOGUE]
+    shot = _measure_shots(arguments, names, turns, rows, failures, bench_say)
+    more = ""
+    if _CATALOGUE in names:
+        more = _measure_catalogue(arguments, turns, rows, failures, bench_say)
+    bench_say.end()
+    text = report.write(arguments.output, rows, failures, shot, turns, more)
+    print(text)
+    print(f"bench: {len(rows)} rows, {len(failures)} failures; see {arguments.output}/report.md")
+    return 1 if failures else 0
+
+
+def _measure_shots(
+    arguments: argparse.Namespace,
+    names: Sequence[str],
+    turns: int,
+    rows: list[Row],
+    failures: list[str],
+    say: _Say,
+) -> Shot | None:
+    """Add what is measured of shots; return the generated one."""
+    cases = [name for name in names if name in CASES]
+    if not cases:
+        return None
     with the_bench(
         arguments.output,
         layers=arguments.layers,
         turns=turns,
         is_quick=arguments.quick,
         chess=arguments.chess,
-        say=bench_say,
+        say=say,
     ) as bench:
-        for name in arguments.only or CASES:
+        for name in cases:
             for subject in bench.subjects:
-                bench_say.case = f"{name}, {subject.name}"
+                say.case = f"{name}, {subject.name}"
                 try:
                     rows += CASES[name](bench, subject)
                 except ChildFailed as error:
-                    failures.append(f"{bench_say.case}: {error}")
+                    failures.append(f"{say.case}: {error}")
                     print(f"\n{failures[-1]}", file=sys.stderr)
-        bench_say.end()
-        text = report.write(arguments.output, rows, failures, bench.shot, turns)
-    print(text)
-    print(f"bench: {len(rows)} rows, {len(failures)} failures; see {arguments.output}/report.md")
-    return 1 if failures else 0
+        return bench.shot
+
+
+def _measure_catalogue(
+    arguments: argparse.Namespace,
+    turns: int,
+    rows: list[Row],
+    failures: list[str],
+    say: _Say,
+) -> str:
+    """Add what is measured of catalogues; return the table of their growth."""
+    say.case = _CATALOGUE
+    sizes = arguments.size or (catalogue.QUICK_SIZES if arguments.quick else catalogue.SIZES)
+    with ExitStack() as stack:
+        data = arguments.data or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="bifrost-bench-"))
+        )
+        # As root PostgreSQL runs as a user of its own, who has to get there.
+        data.mkdir(parents=True, exist_ok=True)
+        data.chmod(0o755)
+        outcome = catalogue.run(
+            data, sizes=sorted(sizes), turns=turns, is_quick=arguments.quick, say=say
+        )
+    rows += outcome.rows
+    failures += outcome.failures
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    catalogue.plot(arguments.output / "catalogue.png", outcome.samples)
+    return outcome.text
 
 
 class _Say:
@@ -86,11 +138,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="5 turns, less of everything")
     parser.add_argument("--turns", type=int, default=0, help="how often the sides take turns")
     parser.add_argument("--layers", type=int, default=3000, help="size of the generated shot")
-    parser.add_argument("--only", action="append", choices=list(CASES), help="one case; repeatable")
+    parser.add_argument(
+        "--only", action="append", choices=[*CASES, _CATALOGUE], help="one case; repeatable"
+    )
+    parser.add_argument("--size", action="append", type=int, help="assets; repeatable")
+    parser.add_argument("--data", type=Path, help="where catalogues are kept for the next run")
     parser.add_argument("--chess", type=Path, default=_CHESS, help="where chess_set.usda lies")
     parser.add_argument("--output", type=Path, default=_HERE / "out")
     arguments = parser.parse_args()
     arguments.output = arguments.output.absolute()
+    arguments.data = arguments.data and arguments.data.absolute()
     return arguments
 
 

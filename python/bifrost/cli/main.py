@@ -23,12 +23,19 @@ from bifrost.errors import AssetException, BifrostError
 
 _ROOT: Final = {
     "asset": ("bifrost.cli.main:asset", "Ask the manager about assets."),
+    "catalogue": ("bifrost.cli.catalogue_command:catalogue", "Look after the catalogue."),
     "demo": (
         "bifrost.cli.demo_command:demo",
         "Ingest the samples, open a shot, show what it cost.",
     ),
     "doctor": ("bifrost.cli.doctor_command:doctor", "Find out what keeps Bifrost from working."),
     "ingest": ("bifrost.cli.ingest_command:ingest", "Register the files of a folder as assets."),
+    "graph": ("bifrost.cli.graph_command:graph", "Ask how assets depend on each other."),
+    "publish": (
+        "bifrost.cli.publish_command:publish",
+        "Publish files, and look after publishes that did not end.",
+    ),
+    "query": ("bifrost.cli.query_command:query", "Find assets of the catalogue."),
     "usd": ("bifrost.cli.main:usd", "Look at USD files through entity references."),
 }
 _ASSET: Final = {

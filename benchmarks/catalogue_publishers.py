@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Publishes for some seconds, beside others that do the same: `catalogue_publishers.py < arguments`.
+
+Run by `catalogue_together`, as a process. Prints how often it published which asset, what failed, and
+when it was done.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+
+from catalogue_figures import publication
+
+from bifrost.catalogue import Catalogue
+from bifrost.errors import BifrostError
+
+
+def main() -> None:
+    """Publish in turns an asset of one's own and one that the others publish, too."""
+    given = json.load(sys.stdin)
+    published, errors = Counter[str](), []
+    with Catalogue.open(given["url"]) as catalogue:
+        # The first statement of a connection costs more than the others.
+        catalogue.publish([publication(given["own"], 0)])
+        time.sleep(max(0.0, given["start"] - time.time()))
+        number = 0
+        while time.time() < given["start"] + given["seconds"]:
+            number += 1
+            target = given["own"] if number % 2 else given["shared"][number % len(given["shared"])]
+            content = publication(target, number)._replace(
+                checksum=f"{given['own']} {number}"  # never what somebody else just published
+            )
+            try:
+                [record] = catalogue.publish([content])
+            except BifrostError as error:
+                errors.append(str(error))
+            else:
+                published[target] += record.is_new
+        took = time.time() - given["start"]
+    json.dump({"published": published, "errors": errors, "took": took}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bifrost query`: which assets of the catalogue, as a table, JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from bifrost.catalogue import Catalogue
+    from bifrost.catalogue.query import QueryPage
+
+_COLUMNS: Final = ("id", "name", "type", "status", "version", "modifiedDate", "tags")
+_WHOLE: Final = "uri id name type status tags description version deprecated createdDate "
+_CSV_COLUMNS: Final = (*_WHOLE.split(), "modifiedDate", "createdBy", "metadata")
+_EMPTY: Final = ""
+
+
+@click.command()
+@click.argument("document", metavar="QUERY", required=False)
+@click.option("--saved", metavar="NAME", help="Run the query that was saved under NAME.")
+@click.option("--save", metavar="NAME", help="Save QUERY under NAME instead of running it.")
+@click.option("--list", "listing", is_flag=True, help="List the saved queries.")
+@click.option("--forget", metavar="NAME", help="Forget the query that was saved under NAME.")
+@click.option("--table", "form", flag_value="table", default="table", help="Print a table.")
+@click.option("--json", "form", flag_value="json", help="Print JSON.")
+@click.option("--csv", "form", flag_value="csv", help="Print comma-separated values.")
+def query(
+    document: str | None,
+    saved: str | None,
+    save: str | None,
+    listing: bool,
+    forget: str | None,
+    form: str,
+) -> None:
+    """
+    Find assets of the catalogue.
+
+    QUERY is JSON, `-` reads it from standard input. With --saved it may give another limit, offset,
+    cursor, fields or count. The language: docs/queries.md.
+
+    \b
+    bifrost query '{"types": ["model"], "tags": "hero"}'
+    bifrost query '{"$text": "dragon", "limit": 20}' --json
+    bifrost query '{"aggregate": {"by": ["type"]}}' --csv
+    """
+    if sum(bool(each) for each in (saved, save, listing, forget)) > 1:
+        raise click.UsageError("--saved, --save, --list and --forget don't go together")
+    if document is None and not (saved or listing or forget):
+        raise click.UsageError('expected a QUERY, such as \'{"types": ["model"]}\'')
+    if document is not None and (listing or forget):
+        raise click.UsageError("--list and --forget take no QUERY")
+    from bifrost import session
+
+    catalogue = session.current().own_catalogue("a query")
+    asked: Any = None if document is None else _parsed(document)
+    if listing:
+        _print_saved(catalogue, form)
+    elif forget:
+        catalogue.forget_query(forget)
+    elif save:
+        catalogue.save_query(save, asked)
+    else:
+        page = catalogue.run_query(saved, asked) if saved else catalogue.query(asked)
+        _print(page, form)
+
+
+def _parsed(document: str) -> Any:
+    text = sys.stdin.read() if document == "-" else document
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise click.UsageError(f"QUERY is no JSON: {error.msg} at {where}") from None
+    except (RecursionError, ValueError):
+        raise click.UsageError("QUERY is no JSON that makes sense: too deep or too long") from None
+
+
+def _print_saved(catalogue: Catalogue, form: str) -> None:
+    found = [
+        {"name": each.name, "query": each.document, "createdBy": each.created_by}
+        for each in catalogue.saved_queries()
+    ]
+    _write(found, ("name", "createdBy", "query"), form, {"queries": found})
+
+
+def _print(page: QueryPage, form: str) -> None:
+    whole: dict[str, Any] = {"groups": page} if page.grouped else {"assets": page}
+    if not page.grouped:
+        whole["cursor"] = page.cursor
+    if page.total is not None:
+        whole["total"] = page.total
+    _write(page, _columns(page, form), form, whole)
+    if form != "json":
+        _print_rest(page)
+
+
+def _columns(page: QueryPage, form: str) -> Sequence[str]:
+    if page and not page[0].keys() >= set(_CSV_COLUMNS):
+        return tuple(page[0])  # groups, or what the query's `fields` say
+    return _CSV_COLUMNS if form == "csv" else _COLUMNS
+
+
+def _print_rest(page: QueryPage) -> None:
+    """Say on stderr what a table has no place for."""
+    if page.total is not None:
+        _say(f"{page.total} in all")
+    if page.cursor is not None:
+        _say(f'there are more: "cursor": "{page.cursor}"')
+
+
+def _write(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: str, whole: Mapping[str, Any]
+) -> None:
+    if form == "json":
+        click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
+    elif form == "csv":
+        click.echo(_csv(rows, columns), nl=False)
+    elif sys.stdout.isatty():
+        _print_rich(rows, columns)
+    else:
+        click.echo(_aligned(rows, columns))
+
+
+def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    return text.getvalue()
+
+
+def _print_rich(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(Text(_printable(row.get(column))) for column in columns))
+    Console().print(table)
+
+
+def _aligned(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    cells = [list(columns), *([_printable(row.get(each)) for each in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return _EMPTY
+        case str():
+            return value
+        case list() if all(isinstance(each, str) for each in value):
+            return " ".join(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _printable(value: Any) -> str:
+    # What somebody wrote into the metadata must not move a terminal's cursor.
+    return "".join(ch if ch.isprintable() else " " for ch in _cell(value))
+
+
+def _say(text: str) -> None:
+    click.echo(f"bifrost: {text}", err=True)
