@@ -109,7 +109,7 @@ def test_a_file_with_errors_is_not_published_and_every_finding_is_told(
 
     assert code in {finding.code for finding in refused.value.findings}
     assert {} == bifrost_host.session.catalogue.found(["Robot"])
-    assert [] == [each for each in bifrost_host.session.catalogue.store.root.rglob("*.usda")]
+    assert [] == list(bifrost_host.session.catalogue.store.root.rglob("*.usda"))
 
 
 def test_dependencies_between_published_assets_are_relationships(

@@ -27,9 +27,7 @@ def each_text_in(lists: sa.ColumnElement[Any], name: str) -> sa.TableValuedAlias
 
 
 def each_row(parameter: str, name: str) -> sa.TableValuedAlias:
-    """
-    Return the FROM clause *name* over a JSON list of lists; `item` takes its columns apart.
-    """
+    """Return the FROM clause *name* over a JSON list of lists; `text_item` takes them apart."""
     return _EachRow(sa.bindparam(parameter, type_=sa.Text)).table_valued("value", name=name)
 
 

@@ -59,7 +59,9 @@ def set_metadata(
     """
     key, asset = existing(connection, asset_id)
     if not isinstance(metadata, Mapping):
-        raise invalid(asset_id, "metadata", f"expected names and values, got {type(metadata).__name__}")
+        raise invalid(
+            asset_id, "metadata", f"expected names and values, got {type(metadata).__name__}"
+        )
     merged = {**({} if replace else asset.metadata), **metadata}
     merged = {name: value for name, value in merged.items() if value is not None}
     text = metadata_json(asset_id, merged)

@@ -23,7 +23,7 @@ _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 def upgrade() -> None:
     for table in ("assets", "versions", "dependencies", "changes"):
-        op.execute(f"CREATE TEMPORARY TABLE old_{table} AS SELECT * FROM {table}")
+        op.execute(f"CREATE TEMPORARY TABLE old_{table} AS SELECT * FROM {table}")  # noqa: S608
     for table in ("changes", "dependencies", "versions", "assets"):
         op.drop_table(table)
     _assets()
