@@ -10,6 +10,7 @@ import json
 import pytest
 
 from bifrost import session
+from bifrost.catalogue.access import Rule
 from bifrost.catalogue.records import Publication
 from bifrost.cli import query_command
 from bifrost.cli.main import run
@@ -115,6 +116,12 @@ def test_a_wrong_query_is_one_and_says_where(capsys):
     assert 1 == run(["query", '{"tgas": "a"}'])
 
     assert capsys.readouterr().err.startswith("bifrost: $.tgas: there is no field 'tgas'")
+
+
+def test_what_the_user_may_not_read_is_not_found(capsys):
+    session.current().catalogue.allow([Rule("hero", "read", "somebody else")])
+
+    assert {"assets": [], "cursor": None} == json.loads(asked(capsys, '{"id": "hero"}', "--json"))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
-    from bifrost.catalogue import Catalogue
     from bifrost.catalogue.query import QueryPage
+    from bifrost.host import BifrostHostInterface
 
 _COLUMNS: Final = ("id", "name", "type", "status", "version", "modifiedDate", "tags")
 _WHOLE: Final = "uri id name type status tags description version deprecated createdDate "
@@ -56,18 +56,19 @@ def query(
         raise click.UsageError('expected a QUERY, such as \'{"types": ["model"]}\'')
     if document is not None and (listing or forget):
         raise click.UsageError("--list and --forget take no QUERY")
-    from bifrost import session
+    from bifrost.host import BifrostHostInterface
 
-    catalogue = session.current().own_catalogue("a query")
+    # The host knows who asks; what they may not read isn't found.
+    host = BifrostHostInterface()
     asked: Any = None if document is None else _parsed(document)
     if listing:
-        _print_saved(catalogue, form)
+        _print_saved(host, form)
     elif forget:
-        catalogue.forget_query(forget)
+        host.forget_query(forget)
     elif save:
-        catalogue.save_query(save, asked)
+        host.save_query(save, asked)
     else:
-        page = catalogue.run_query(saved, asked) if saved else catalogue.query(asked)
+        page = host.run_saved_query(saved, asked) if saved else host.query_assets(asked)
         _print(page, form)
 
 
@@ -82,10 +83,10 @@ def _parsed(document: str) -> Any:
         raise click.UsageError("QUERY is no JSON that makes sense: too deep or too long") from None
 
 
-def _print_saved(catalogue: Catalogue, form: str) -> None:
+def _print_saved(host: BifrostHostInterface, form: str) -> None:
     found = [
         {"name": each.name, "query": each.document, "createdBy": each.created_by}
-        for each in catalogue.saved_queries()
+        for each in host.saved_queries()
     ]
     _write(found, ("name", "createdBy", "query"), form, {"queries": found})
 
