@@ -727,7 +727,8 @@ class TestEverythingShipped:
     def usd(self, tmp_path):
         def make(name, body, **more):
             path = tmp_path / f"{name}.usda"
-            path.write_text(f'#usda 1.0\n(defaultPrim = "{name.title()}")\n{body}\n')
+            says = f'defaultPrim = "{name.title()}"; metersPerUnit = 1; upAxis = "Y"'
+            path.write_text(f"#usda 1.0\n({says})\n{body}\n")
             return Draft(name, name.title(), "model", str(path), **more)
 
         return make
@@ -743,7 +744,7 @@ class TestEverythingShipped:
         assert {"relationships", "thumbnail", "preview"} <= set(made.actions)
         [version] = catalogue.versions("rock")
         assert ["wood"] == [each.asset_id for each in catalogue.dependencies("rock", 1)]
-        assert "Rock" == version.properties["usd"]["defaultPrim"]
+        assert "/Rock" == version.properties["usd"]["default_prim"]
         assert "model/vnd.usda" == version.mime_type
         found = catalogue.representations([("rock", 1)])["rock", 1]
         assert {"thumbnail", "preview"} <= set(found)

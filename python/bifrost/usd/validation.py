@@ -39,7 +39,6 @@ from bifrost.usd.contents import (
     entity_references,
     files_beside,
 )
-from bifrost.usd.description import world_bounds
 from bifrost.usd.folder import split_path
 from bifrost.usd.naming import NAME, error, shown, warning
 from bifrost.usd.opening import is_usd, opened, plain, reason, root_layer
@@ -67,8 +66,8 @@ _PACKAGES: Final = "UsdzValidators"
 _LEFT_OUT: Final = frozenset(("usdUtilsValidators:MissingReferenceValidator",))
 # `default_prim` knows which files need none.
 _SAID_ELSEWHERE: Final = frozenset(("MissingDefaultPrim",))
-# Nothing to measure, nothing to turn: where there is no geometry, and in layers that go under others.
-_OF_GEOMETRY: Final = frozenset(("MissingMetersPerUnitMetadata", "MissingUpAxisMetadata"))
+# USD has its own units and axis for files that name none: they open, and may come in at a wrong size.
+_WISHED_FOR: Final = frozenset(("MissingMetersPerUnitMetadata", "MissingUpAxisMetadata"))
 # Shaders of renderers that this machine doesn't have.
 _OF_THIS_INSTALLATION: Final = frozenset(("MissingShaderIdInRegistry",))
 # What is also said of prims whose other half is in a file that did not open.
@@ -105,17 +104,14 @@ def usd_validity(path: Path, draft: Draft, exists: Known) -> Iterator[Finding]:
     Run the validators of OpenUSD on a file's stage.
 
     References that did not open are `dangling_references`' business, and passed over; so is a default
-    prim that isn't there. Unit and up axis are asked for where there is geometry; of layers that go
-    under others (`SUBLAYERS`) they are only wished for.
+    prim that isn't there. Unit and up axis are only wished for.
     """
-    del exists
+    del draft, exists
     if not is_usd(path):
         return
     with opened(path) as stage:
-        mild = set(_OF_THIS_INSTALLATION)
+        mild = set(_OF_THIS_INSTALLATION | _WISHED_FOR)
         mild |= _MAY_BE_ELSEWHERE if stage.GetCompositionErrors() else set()
-        if draft.asset_type.lower() in SUBLAYERS or world_bounds(stage, hinted=True) is None:
-            mild |= _OF_GEOMETRY
         context = UsdValidation.ValidationContext(_usd_validators(path))
         for found in context.Validate(stage):
             yield from _found(found, mild)
