@@ -33,7 +33,7 @@ _KINDS: Final = ("sublayer", "reference", "payload", "reference", "texture")
 _TEXTURES: Final = _LEVELS[5]
 _RIGS: Final = range(360, 420)
 _DEPARTMENTS: Final = ("layout", "animation", "lighting", "effects", "modeling", "surfacing")
-_TAGS: Final = (
+TAGS: Final = (
     "character",
     "prop",
     "environment",
@@ -187,7 +187,7 @@ class _Production:
         if (self._first + place) % _RARE_EVERY == 7:
             word = RARE_WORD
         metadata: dict[str, Any] = {
-            "tags": [self._pick(_TAGS), self._pick(_MORE_TAGS)],
+            "tags": [self._pick(TAGS), self._pick(_MORE_TAGS)],
             "description": f"{adjective} {noun} of the {word} {where}",
             "department": self._pick(_DEPARTMENTS),
         }

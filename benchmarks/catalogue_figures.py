@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
-from catalogue_data import COMMON_WORD, PRODUCTION, RARE_WORD, SHOT, asset_id
+from catalogue_data import COMMON_WORD, PRODUCTION, RARE_WORD, SHOT, TAGS, asset_id
 from measure import ChildFailed
 
 from bifrost.catalogue import Catalogue, Dependency, Publication
@@ -292,7 +292,11 @@ def _check_answers(subject: Subject, ask: Ask) -> None:
 
 
 def publishing(subject: Subject, turns: int) -> Samples:
-    """Publish one next version, 1,000 of new assets, and the 1,000 next of these; no files."""
+    """
+    Publish one next version, and 1,000 at once: of new assets, the next, the next with new metadata.
+
+    Without files. Each has three dependencies, and each asset seven values of metadata.
+    """
     samples: Samples = {}
     run = f"bench_{time.time_ns():x}"
     with Catalogue.open(subject.url) as catalogue:
@@ -300,22 +304,26 @@ def publishing(subject: Subject, turns: int) -> Samples:
         catalogue.publish([publication(single, 0)])
         for turn in range(turns):
             ids = [f"{run}_{turn}_{place:04}" for place in range(BATCH)]
-            batches = [[publication(each, number) for each in ids] for number in range(2)]
+            batches = {
+                "1,000 new assets": [publication(each, 0) for each in ids],
+                "1,000 versions": [publication(each, 1, described=0) for each in ids],
+                "1,000 described anew": [publication(each, 2, described=2) for each in ids],
+            }
             # 1,000 versions write as much as many single ones: these come before them.
             for number in range(5):
-                one = [publication(single, turn * 10 + number + 1)]
+                one = [publication(single, turn * 5 + number + 1)]
                 take_turns({"one version": partial(catalogue.publish, one)}, samples, turn)
-            for name, batch in zip(("1,000 new assets", "1,000 versions"), batches, strict=True):
+            for name, batch in batches.items():
                 take_turns({name: partial(catalogue.publish, batch)}, samples, turn)
         _expect(
-            {2} == {asset.latest_version for asset in catalogue.found(ids).values()},
+            {3} == {asset.latest_version for asset in catalogue.found(ids).values()},
             "each publish made a version",
         )
     return samples
 
 
-def publication(target: str, number: int) -> Publication:
-    """Return what makes another version of *target*, with three dependencies and metadata."""
+def publication(target: str, number: int, *, described: int = 0) -> Publication:
+    """Return what makes another version of *target*; *described* tells one description from another."""
     needs = [
         Dependency(asset_id(900 + (number * 7 + place) % 2000), None, "texture")
         for place in range(3)
@@ -332,9 +340,11 @@ def publication(target: str, number: int) -> Publication:
         created_by="bench",
         comment="another one",
         asset_metadata={
-            "tags": ["prop", "bench"],
-            "description": f"number {number}",
-            "polygons": number,
+            # As others have: what is newest must not be what no query means.
+            "tags": [TAGS[sum(target.encode()) % len(TAGS)], "bench"],
+            "description": f"number {described}",
+            "department": "modeling",
+            "polygons": described,
         },
     )
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,8 +21,7 @@ from bifrost.catalogue import Catalogue
 
 PROCESSES: Final = 8
 _PROGRAM: Final = Path(__file__).parent / "catalogue_publishers.py"
-# For eight Pythons on two cores to import what they need.
-_HEAD_START_S: Final = 12.0
+_LIMIT_S: Final = 120.0
 
 
 class Together(NamedTuple):
@@ -59,8 +60,7 @@ def _publish(subject: Subject, count: int, seconds: float) -> tuple[list[dict[st
     shared = [f"{run}_shared_{place}" for place in range(4)]
     with Catalogue.open(subject.url) as catalogue:
         catalogue.publish([publication(each, 0) for each in shared])
-        start = time.time() + (_HEAD_START_S if count > 1 else _HEAD_START_S / 3)
-        given = {"url": subject.url, "shared": shared, "seconds": seconds, "start": start}
+        given = {"url": subject.url, "shared": shared, "seconds": seconds}
         done = _run([{**given, "own": f"{run}_{place}"} for place in range(count)])
         expected = Counter[str](dict.fromkeys([*shared, *(f"{run}_{p}" for p in range(count))], 1))
         for each in done:
@@ -76,29 +76,48 @@ def _publish(subject: Subject, count: int, seconds: float) -> tuple[list[dict[st
 
 
 def _run(arguments: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    children = [
-        subprocess.Popen(
-            [sys.executable, str(_PROGRAM)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in arguments
-    ]
-    try:
+    with ExitStack() as stack:
+        children = [stack.enter_context(_child()) for _ in arguments]
         for child, given in zip(children, arguments, strict=True):
-            assert child.stdin is not None
-            child.stdin.write(json.dumps(given))
-            child.stdin.close()
-            child.stdin = None  # `communicate` would close it again
-        found = []
+            _tell(child, json.dumps(given))
         for child in children:
-            out, err = child.communicate(timeout=120)
-            if child.returncode:
-                raise ChildFailed(f"a publisher: exit code {child.returncode}: {err[-2000:]}")
-            found.append(json.loads(out))
-        return found
-    finally:
+            _heard(child)
+        # A moment in which none of them starts any more, and each has heard when to begin.
+        start = time.time() + 0.2
         for child in children:
+            _tell(child, str(start))
+        return [json.loads(_heard(child)) for child in children]
+
+
+@contextmanager
+def _child() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, str(_PROGRAM)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        # Whatever it waits for then, it doesn't wait for ever.
+        watch = threading.Timer(_LIMIT_S, child.kill)
+        watch.start()
+        try:
+            yield child
+        finally:
+            watch.cancel()
             child.kill()
+
+
+def _tell(child: subprocess.Popen[str], line: str) -> None:
+    assert child.stdin is not None
+    child.stdin.write(f"{line}\n")
+    child.stdin.flush()
+
+
+def _heard(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    assert child.stderr is not None
+    line = child.stdout.readline()
+    if not line:
+        raise ChildFailed(f"a publisher ended: {child.stderr.read()[-2000:]}")
+    return line

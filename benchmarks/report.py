@@ -158,5 +158,5 @@ def _shares(row: Row) -> tuple[float, float, float]:
     assert row.limit is not None
     ends = (row.estimate.median, row.estimate.low, row.estimate.high)
     if row.at_least:
-        return tuple(row.limit / end for end in ends)  # type: ignore[return-value]
+        return tuple(row.limit / end if end else 10.0 for end in ends)  # type: ignore[return-value]
     return tuple(end / row.limit for end in ends)  # type: ignore[return-value]

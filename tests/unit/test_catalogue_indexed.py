@@ -31,7 +31,7 @@ def indexed(catalogue_url, catalogue):
     database.close()
 
 
-def version(checksum, name="Hero", asset_type="model", **metadata):
+def version(checksum, name="Thor", asset_type="model", **metadata):
     return Publication(
         "hero", name, asset_type, "/hero.usd", checksum=checksum, asset_metadata=metadata
     )
@@ -40,7 +40,7 @@ def version(checksum, name="Hero", asset_type="model", **metadata):
 def test_a_new_asset_is_indexed(catalogue, indexed):
     catalogue.publish([version("1", tags=["wet"])])
 
-    assert (["hero\nmodel\nwet"], ["wet"]) == indexed()
+    assert (["hero\nthor\nmodel\nwet"], ["wet"]) == indexed()
 
 
 def test_a_version_with_the_same_metadata_leaves_the_index_as_it_is(catalogue, indexed):
@@ -56,9 +56,9 @@ def test_a_version_with_the_same_metadata_leaves_the_index_as_it_is(catalogue, i
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        ({"tags": ["dry"]}, "hero\nmodel\ndry"),
-        ({"name": "Heroine"}, "hero\nheroine\nmodel\nwet"),
-        ({"asset_type": "rig"}, "hero\nrig\nwet"),
+        ({"tags": ["dry"]}, "hero\nthor\nmodel\ndry"),
+        ({"name": "Odin"}, "hero\nodin\nmodel\nwet"),
+        ({"asset_type": "rig"}, "hero\nthor\nrig\nwet"),
     ],
     ids=["metadata", "name", "type"],
 )
@@ -75,4 +75,4 @@ def test_a_version_that_changes_what_the_asset_is_found_by_is_indexed(
 def test_two_versions_in_one_batch_leave_the_index_of_the_last(catalogue, indexed):
     catalogue.publish([version("1", tags=["wet"]), version("2", tags=["dry"])])
 
-    assert (["hero\nmodel\ndry"], ["dry"]) == indexed()
+    assert (["hero\nthor\nmodel\ndry"], ["dry"]) == indexed()

@@ -42,7 +42,7 @@ def test_a_robot_is_described():
     assert {"Cube": 1, "Cylinder": 1, "Material": 1, "Shader": 2, "Sphere": 1, "Xform": 1} == found[
         "schemas"
     ]
-    assert 1 == found["applied_schemas"]["MaterialBindingAPI"]
+    assert 2 == found["applied_schemas"]["MaterialBindingAPI"]
     assert (1, 1, 4) == (found["references"], found["payloads"], found["layers"])
     assert [-0.4, 0.4, -0.3] == pytest.approx(found["extent"][0])
     assert not found["truncated"]

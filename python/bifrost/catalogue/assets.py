@@ -126,7 +126,8 @@ def _resolve_statement(*, is_lateral: bool) -> sa.Select[Any]:
         (sa.func.substr(group.c.key, 1, 1) == _TAG, tagged_number(assets, tag)),
         else_=sa.cast(group.c.key, sa.Integer),
     )
-    found = (versions.c.asset == assets.c.key) & (versions.c.number == number)
+    found: sa.ColumnElement[bool] = versions.c.asset == assets.c.key
+    found &= versions.c.number == number
     version: sa.FromClause = versions
     if is_lateral:
         one = sa.select(versions).where(found).limit(sa.literal_column("1"))
