@@ -349,12 +349,17 @@ class Publisher:
             yield Finding("reading", ERROR, "not_written", message, "", draft.asset_id)
             return
         path = prepared.path
-        if path is None:
+        # What could not be read, no validator can say more about.
+        if path is None or prepared.problems:
             return
+        staging = f"{prepared.folder}/" if prepared.folder else ""
         for name, validator in self._validators.items():
             try:
                 found = [
-                    each._replace(asset_id=draft.asset_id)
+                    each._replace(
+                        asset_id=draft.asset_id,
+                        message=each.message.replace(staging, "") if staging else each.message,
+                    )
                     for each in validator(path, draft, self._exist)
                 ]
             except Exception as error:  # noqa: BLE001  a validator that breaks has not agreed
@@ -447,7 +452,7 @@ def _refused(made: Publish) -> PublishRefusedException:
     shown = "; ".join(f"{each.message} [{each.code}]" for each in errors[:_SHOWN_FINDINGS])
     more = f"; and {len(errors) - _SHOWN_FINDINGS} more" if len(errors) > _SHOWN_FINDINGS else ""
     return PublishRefusedException(
-        f"not published, {len(errors)} errors: {shown}{more}",
+        f"not published, {len(errors)} {'error' if len(errors) == 1 else 'errors'}: {shown}{more}",
         asset_uri=reference_for(errors[0].asset_id),
         code=Code.REFUSED,
         details={"findings": list(made.findings), "publish": made.id},
