@@ -71,7 +71,7 @@ def test_the_examples_find_what_the_page_says(database):
 
 
 def test_the_planned_example_runs_on_it(database):
-    document = re.search(r"query_assets\((\{.*?\})\)", PAGE, re.DOTALL)[1]
+    document = re.search(r"query_assets\(\s*(\{.*?\})\s*\)", PAGE, re.DOTALL)[1]
 
     with database.read() as connection:
         page = query(connection, ast.literal_eval(document))
