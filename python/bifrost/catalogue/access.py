@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from bifrost.catalogue.publishing import check_text, invalid
+from bifrost.catalogue.checks import check_text, invalid
 from bifrost.catalogue.records import Refused, shown
 from bifrost.catalogue.schema import changes as changes_table
 from bifrost.catalogue.schema import rules

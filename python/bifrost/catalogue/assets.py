@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bifrost.catalogue.dialect import each_entry, each_text, each_text_in, storable
+from bifrost.catalogue.dialect import driver_rows, each_entry, each_text, each_text_in, storable
 from bifrost.catalogue.records import (
     AssetRecord,
     NoSuchAsset,
@@ -178,7 +178,7 @@ def resolve(
     groups, places = _grouped(queries, policy)
     parameters = {"groups": json.dumps(groups), "as_of": as_of_us(policy)}
     outcomes: list[Outcome | None] = [None] * len(queries)
-    for row in _driver_rows(connection, _RESOLVE[connection.dialect.name], parameters):
+    for row in driver_rows(connection, _RESOLVE[connection.dialect.name], parameters):
         outcome = None
         for place in places[row[0]][row[3]]:
             outcome = outcome or _outcome(row, queries[place], policy)
@@ -187,21 +187,6 @@ def resolve(
         outcome or NoSuchAsset(asset_id)
         for outcome, (asset_id, _) in zip(outcomes, queries, strict=True)
     ]
-
-
-def _driver_rows(
-    connection: sa.Connection, statement: sa.Executable, parameters: dict[str, Any]
-) -> list[tuple[Any, ...]]:
-    """
-    Return the rows as the driver has them; SQLite's booleans are numbers.
-
-    In all 1.2 times the bare statement's time. By SQLAlchemy's rows, made tuples again, 1.35 times; by
-    these rows as they are, 1.8 times.
-    """
-    cursor = connection.execute(statement, parameters).cursor
-    if cursor is None:
-        raise TypeError("a statement without rows")
-    return list(cursor.fetchall())
 
 
 def _outcome(row: tuple[Any, ...], query: tuple[str, str | None], policy: VersionPolicy) -> Outcome:

@@ -16,6 +16,7 @@ from bifrost.catalogue import (
     access,
     assets,
     checking,
+    checks,
     publishes,
     publishing,
     representations,
@@ -173,7 +174,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
         *first* is called in it before anything is done. An exception of the caller's undoes all of it,
         files included.
         """
-        batch = publishing.checked(publications)
+        batch = checks.checked(publications)
         with self._database.write() as connection:
             first(connection)
             self._check(connection, user, [p.asset_id for p in publications], "publish")
@@ -475,7 +476,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
         self, publications: Sequence[Publication], *, user: str | None = None
     ) -> None:
         """Raise what `publish` would, as far as it doesn't depend on dependencies and files."""
-        publishing.checked(publications)
+        checks.checked(publications)
         with self._database.read() as connection:
             ids = [publication.asset_id for publication in publications]
             self._check(connection, user, ids, "publish")

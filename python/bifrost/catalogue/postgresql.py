@@ -79,12 +79,14 @@ class PostgresqlBackend:
         table = f"SELECT to_regclass('{SCHEMA}.alembic_version')"
         if connection.exec_driver_sql(table).scalar() is None:
             there = f"SELECT count(*) FROM pg_tables WHERE schemaname = '{SCHEMA}'"  # noqa: S608
-            if connection.exec_driver_sql(there).scalar_one():
+            if not connection.exec_driver_sql(there).scalar_one():
+                return None
+            # Another process may have made the catalogue between the two: all its tables come at once.
+            if connection.exec_driver_sql(table).scalar() is None:
                 raise CatalogueError(
                     f"{self.name}: its schema '{SCHEMA}' is not a Bifrost catalogue: name another "
                     "database in catalogue.url"
                 )
-            return None
         revision = f"SELECT version_num FROM {SCHEMA}.alembic_version"  # noqa: S608  a constant
         return str(connection.exec_driver_sql(revision).scalar_one())
 

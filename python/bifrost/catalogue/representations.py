@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from bifrost.catalogue import assets as reading
 from bifrost.catalogue import changes
+from bifrost.catalogue.checks import check_text, invalid, metadata_json
 from bifrost.catalogue.dialect import each_row, number_item, text_item
-from bifrost.catalogue.publishing import check_text, invalid, metadata_json
 from bifrost.catalogue.records import Representation
 from bifrost.catalogue.schema import assets, representations
 from bifrost.model.entity_reference import parse, reference_for

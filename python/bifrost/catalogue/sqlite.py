@@ -69,21 +69,22 @@ class SqliteBackend:
         Raises:
             CatalogueError: the file is another program's.
         """
-        application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-        if application == APPLICATION_ID:
+        application = connection.exec_driver_sql(_APPLICATION).scalar_one()
+        tables = "SELECT count(*) FROM sqlite_master"
+        if not application and not connection.exec_driver_sql(tables).scalar_one():
+            return None
+        # Again: another process may have made the catalogue between the two.
+        if connection.exec_driver_sql(_APPLICATION).scalar_one() == APPLICATION_ID:
             revision = connection.execute(_REVISION).scalar()
             if revision is None:
                 raise CatalogueError(
                     f"{self.name}: the catalogue is damaged: restore it from a backup"
                 )
             return str(revision)
-        tables = "SELECT count(*) FROM sqlite_master"
-        if application or connection.exec_driver_sql(tables).scalar_one():
-            raise CatalogueError(
-                f"{self.name}: a database, but not a Bifrost catalogue: name another file in "
-                "catalogue.url"
-            )
-        return None
+        raise CatalogueError(
+            f"{self.name}: a database, but not a Bifrost catalogue: name another file in "
+            "catalogue.url"
+        )
 
     def prepare(self, connection: sa.Connection) -> None:
         """Make a fresh database ours."""
@@ -130,6 +131,7 @@ def driver() -> ModuleType:
     return sqlite3
 
 
+_APPLICATION: Final = "PRAGMA application_id"
 _REVISION: Final = sa.select(schema.alembic_version.c.version_num)
 _PASSING: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 

@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from bifrost.catalogue import changes
+from bifrost.catalogue.checks import check_text
 from bifrost.catalogue.dialect import each_row, number_item, text_item
-from bifrost.catalogue.publishing import check_text
 from bifrost.catalogue.records import VersionRecord, shown
 from bifrost.catalogue.schema import assets, status_history, version_status
 from bifrost.errors import Code, ConfigurationError, ConflictException

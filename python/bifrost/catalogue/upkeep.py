@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from bifrost.catalogue import assets as reading
 from bifrost.catalogue import changes, indexing
-from bifrost.catalogue.publishing import invalid, metadata_json
+from bifrost.catalogue.checks import invalid, metadata_json
 from bifrost.catalogue.records import AssetRecord, NoSuchAsset
 from bifrost.catalogue.schema import (
     assets,

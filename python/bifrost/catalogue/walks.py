@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bifrost.catalogue.dialect import each_row, number_item, text_item
+from bifrost.catalogue.dialect import driver_rows, each_row, number_item, text_item
 from bifrost.catalogue.edge_values import ORIGINS, STRENGTHS, strength_mask
 from bifrost.catalogue.graphs import GraphEdge, Node, NodeInfo, Subgraph
 from bifrost.catalogue.records import NEWEST, VersionPolicy
@@ -230,7 +230,7 @@ def _subgraph(
     strengths: Iterable[str] | None,
 ) -> Subgraph:
     backwards = statement is _BACK
-    rows = tuples(connection, statement, _parameters(roots, policy, depth, strengths))
+    rows = driver_rows(connection, statement, _parameters(roots, policy, depth, strengths))
     places: dict[tuple[int, int], Node] = {}
     nodes: dict[Node, NodeInfo] = {}
     found_roots = []
@@ -264,13 +264,3 @@ def _edge_between(source: Node, target: Node, said: Sequence[Any]) -> GraphEdge:
         ORIGINS[origin],
         metadata,
     )
-
-
-def tuples(
-    connection: sa.Connection, statement: sa.Executable, parameters: dict[str, Any]
-) -> list[tuple[Any, ...]]:
-    """Return the rows of *statement* as the driver has them: a million cost half a second less."""
-    cursor = connection.execute(statement, parameters).cursor
-    if cursor is None:
-        raise TypeError("a statement without rows")
-    return list(cursor.fetchall())

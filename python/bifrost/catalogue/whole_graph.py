@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from bifrost.catalogue import walks
-from bifrost.catalogue.dialect import each_text
+from bifrost.catalogue.dialect import driver_rows, each_text
 from bifrost.catalogue.edge_values import STRENGTHS, strength_mask
 from bifrost.catalogue.graphs import Node, Subgraph
 from bifrost.catalogue.records import NEWEST
@@ -119,7 +119,7 @@ def cycles(
     # A version's cycle is a cycle of assets, too. Assets are a third as many, and their keys are
     # there without asking what floats; so the versions are looked at among suspects only.
     largest = connection.execute(_LARGEST).scalar_one()
-    pairs = walks.tuples(connection, _PAIRS, {"strengths": mask})
+    pairs = driver_rows(connection, _PAIRS, {"strengths": mask})
     suspects = _suspects(library, pairs, largest)
     if not suspects:
         return []

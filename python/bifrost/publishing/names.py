@@ -7,7 +7,7 @@ import re
 import unicodedata
 from typing import Final
 
-from bifrost.catalogue.publishing import invalid, metadata_json
+from bifrost.catalogue.checks import invalid, metadata_json
 from bifrost.catalogue.records import shown
 from bifrost.errors import Code, InvalidReferenceException
 from bifrost.publishing.drafts import Draft
