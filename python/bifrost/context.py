@@ -151,3 +151,13 @@ def _snapshot(values: Mapping[str, Any]) -> ContextSnapshot:
     if token := values.get("access_token"):
         identity.append(("token", hashlib.sha256(str(token).encode()).hexdigest()))
     return ContextSnapshot(MappingProxyType(dict(values)), repr(identity) if identity else "")
+
+
+def login_name() -> str:
+    """Return who is logged in; "" where nobody has a name, as in some containers."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
 from bifrost.catalogue import indexing
 from bifrost.catalogue.integrity import DANGLING, remove_dangling, validate_relationships
+from bifrost.catalogue.publishes import ABORTED, POST_REGISTERED, REGISTERED
 from bifrost.catalogue.publishes import get as publish_row
+from bifrost.catalogue.records import file_of
 from bifrost.catalogue.schema import (
     assets,
     publishes,
@@ -32,7 +33,7 @@ from bifrost.model.entity_reference import reference_for
 
 # A staging folder of a publish that has not been recorded yet is only seconds old.
 _YOUNG_S: Final = 3600.0
-_ENDED: Final = ("aborted", "registered", "post-registered")
+_ENDED: Final = (ABORTED, REGISTERED, POST_REGISTERED)
 _SHOWN: Final = 5
 
 
@@ -155,7 +156,7 @@ def _orphan(store: Store, folder: Path, waiting: set[str], repair: bool) -> Prob
 def _files(connection: sa.Connection, store: Store, content: bool) -> Iterator[Problem]:
     for asset_id, number, *values in connection.execute(_FILES):
         location, templated, size, checksum, properties = values
-        path = _path(location)
+        path = file_of(location)
         if path is None:
             continue
         what = reference_for(asset_id, number)
@@ -168,7 +169,7 @@ def _files(connection: sa.Connection, store: Store, content: bool) -> Iterator[P
             yield from _file(what, at, beside["size"], beside["checksum"], content)
     for asset_id, number, name, *values in connection.execute(_REPRESENTATIONS):
         location, size, checksum = values
-        path = _path(location)
+        path = file_of(location)
         if path is not None:
             what = reference_for(asset_id, number, name)
             yield from _file(what, path, size, checksum, content)
@@ -228,11 +229,6 @@ def _folders_in(folder: Path) -> list[Path]:
         return sorted(each for each in folder.iterdir() if each.is_dir())
     except OSError:
         return []
-
-
-def _path(location: str) -> Path | None:
-    parts = urlsplit(location)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 _NUMBERS: Final = sa.select(assets.c.id, versions.c.number).join_from(

@@ -64,7 +64,7 @@ def _checked(
 ) -> Checked:
     version_of(publication.asset_id, None)
     for field, limit in _MAX_BYTES.items():
-        _check_text(publication, field, getattr(publication, field), limit)
+        check_text(publication.asset_id, field, getattr(publication, field), limit)
     if not publication.name:
         raise invalid(publication.asset_id, "name", "an asset needs a name")
     if not isinstance(publication.size, int) or not 0 <= publication.size <= _MAX_SIZE:
@@ -73,7 +73,7 @@ def _checked(
         )
     edges = []
     for asset_id, version, kind in publication.dependencies:
-        _check_text(publication, "dependency kind", kind, 200)
+        check_text(publication.asset_id, "dependency kind", kind, 200)
         edges.append(Dependency(asset_id, version_of(asset_id, version), kind))
     asset_metadata = json.loads(metadata_json(publication.asset_id, publication.asset_metadata))
     return Checked(
@@ -99,10 +99,6 @@ def _canonical_version(asset_id: str, version: str | None) -> str | None:
     return parsed.version
 
 
-def _check_text(publication: Publication, field: str, text: str, limit: int) -> None:
-    check_text(publication.asset_id, field, text, limit)
-
-
 def check_text(asset_id: str, field: str, text: str, limit: int) -> None:
     """
     Make sure that *text* can be stored.
@@ -110,20 +106,28 @@ def check_text(asset_id: str, field: str, text: str, limit: int) -> None:
     Raises:
         InvalidTraitsException: no text, not valid Unicode, too long, or with control characters.
     """
+    # Only a comment has lines.
+    problem = text_problem(text, limit, has_lines=field == "comment")
+    if problem:
+        raise invalid(asset_id, field, problem)
+
+
+def text_problem(text: object, limit: int, *, has_lines: bool = False) -> str:
+    """Return what keeps *text* from being stored in at most *limit* bytes, or ""."""
     if not isinstance(text, str):
-        raise invalid(asset_id, field, f"expected text, got {type(text).__name__}")
+        return f"expected text, got {type(text).__name__}"
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise invalid(asset_id, field, f"not valid Unicode: {shown(text)}") from None
+        return f"not valid Unicode: {shown(text)}"
     if size > limit:
-        raise invalid(asset_id, field, f"at most {limit} bytes, got {size}")
-    # Only a comment has lines.
-    allowed = "\n\r\t" if field == "comment" else ""
+        return f"at most {limit} bytes, got {size}"
+    allowed = "\n\r\t" if has_lines else ""
     if not text.isprintable() and any(
         unicodedata.category(ch) == "Cc" and ch not in allowed for ch in text
     ):
-        raise invalid(asset_id, field, f"a control character in {shown(text)}")
+        return f"a control character in {shown(text)}"
+    return ""
 
 
 def _location(publication: Publication) -> str:

@@ -74,24 +74,35 @@ def storable(text: str) -> bool:
         return False
 
 
-class _EachText(FunctionElement[Any]):
+class _Each(FunctionElement[Any]):
+    """What a JSON text holds, as rows; `postgresql` is the function's name there."""
+
+    inherit_cache = True
+    postgresql: str
+
+
+class _EachText(_Each):
     inherit_cache = True
     name = "each_text"
+    postgresql = "jsonb_array_elements_text"
 
 
-class _EachTextIn(FunctionElement[Any]):
+class _EachTextIn(_Each):
     inherit_cache = True
     name = "each_text_in"
+    postgresql = "jsonb_array_elements_text"
 
 
-class _EachRow(FunctionElement[Any]):
+class _EachRow(_Each):
     inherit_cache = True
     name = "each_row"
+    postgresql = "jsonb_array_elements"
 
 
-class _EachEntry(FunctionElement[Any]):
+class _EachEntry(_Each):
     inherit_cache = True
     name = "each_entry"
+    postgresql = "jsonb_each"
 
 
 class _Item(FunctionElement[Any]):
@@ -103,34 +114,15 @@ class _Item(FunctionElement[Any]):
         self.type = type_
 
 
-@compiles(_EachText, "sqlite")
-@compiles(_EachTextIn, "sqlite")
-@compiles(_EachRow, "sqlite")
-@compiles(_EachEntry, "sqlite")
-def _sqlite_each(element: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_Each, "sqlite")
+def _sqlite_each(element: _Each, compiler: SQLCompiler, **options: Any) -> str:
     return f"json_each({compiler.process(element.clauses, **options)})"
 
 
-@compiles(_EachText, "postgresql")
-@compiles(_EachTextIn, "postgresql")
-def _postgresql_each_text(
-    element: FunctionElement[Any], compiler: SQLCompiler, **options: Any
-) -> str:
-    return f"jsonb_array_elements_text({_jsonb(element, compiler, options)})"
-
-
-@compiles(_EachRow, "postgresql")
-def _postgresql_each_row(
-    element: FunctionElement[Any], compiler: SQLCompiler, **options: Any
-) -> str:
-    return f"jsonb_array_elements({_jsonb(element, compiler, options)})"
-
-
-@compiles(_EachEntry, "postgresql")
-def _postgresql_each_entry(
-    element: FunctionElement[Any], compiler: SQLCompiler, **options: Any
-) -> str:
-    return f"jsonb_each({_jsonb(element, compiler, options)})"
+@compiles(_Each, "postgresql")
+def _postgresql_each(element: _Each, compiler: SQLCompiler, **options: Any) -> str:
+    text = compiler.process(element.clauses, **options)
+    return f"{element.postgresql}(CAST({text} AS jsonb))"
 
 
 @compiles(_Item, "sqlite")
@@ -143,7 +135,3 @@ def _sqlite_item(element: FunctionElement[Any], compiler: SQLCompiler, **options
 def _postgresql_item(element: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
     value, index = (compiler.process(clause, **options) for clause in element.clauses)
     return f"({value} ->> {index})"
-
-
-def _jsonb(element: FunctionElement[Any], compiler: SQLCompiler, options: dict[str, Any]) -> str:
-    return f"CAST({compiler.process(element.clauses, **options)} AS jsonb)"

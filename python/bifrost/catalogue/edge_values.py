@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from bifrost.catalogue.checks import text_problem
 from bifrost.catalogue.records import from_microseconds, shown
 from bifrost.errors import Code, InvalidTraitsException
 
@@ -138,16 +138,9 @@ def checked_text(text: object, field: str, uri: str) -> None:
     Raises:
         InvalidTraitsException: the message names *field*.
     """
-    if not isinstance(text, str):
-        raise _invalid(uri, field, f"expected text, got {type(text).__name__}")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise _invalid(uri, field, f"not valid Unicode: {shown(text)}") from None
-    if size > _MAX_TEXT_BYTES:
-        raise _invalid(uri, field, f"at most {_MAX_TEXT_BYTES} bytes, got {size}")
-    if any(unicodedata.category(character) == "Cc" for character in text):
-        raise _invalid(uri, field, f"a control character in {shown(text)}")
+    problem = text_problem(text, _MAX_TEXT_BYTES)
+    if problem:
+        raise _invalid(uri, field, problem)
 
 
 def to_json(metadata: Mapping[str, Any], uri: str) -> str:

@@ -11,6 +11,13 @@ import sqlalchemy as sa
 from bifrost.catalogue.schema import publishes
 from bifrost.errors import AssetNotFoundException, Code
 
+DRAFT: Final = "draft"
+VALIDATED: Final = "validated"
+REGISTERED: Final = "registered"
+POST_REGISTERED: Final = "post-registered"
+ABORTED: Final = "aborted"
+"""The stages of a publish."""
+
 
 class PublishRow(NamedTuple):
     """

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 
 from bifrost.model.entity_reference import LATEST
 
@@ -347,3 +348,13 @@ def shown(text: str) -> str:
     """Return *text* quoted for a message, cut where it is absurdly long."""
     cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
     return repr(cut)
+
+
+def file_of(location: str) -> Path | None:
+    """Return the file that a version's *location* names; None where it names none."""
+    if not location.startswith(_FILE):
+        return None
+    return Path(unquote(location.removeprefix(_FILE), errors="surrogateescape"))
+
+
+_FILE: Final = "file://"

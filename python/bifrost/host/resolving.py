@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bifrost import assetio
-from bifrost.context import Context
+from bifrost.context import Context, login_name
 from bifrost.errors import AssetNotFoundException, Code, InvalidReferenceException
 from bifrost.model.entity_reference import (
     AssetReference,
@@ -41,12 +40,7 @@ class Asking:
     def _user(self, context: Context | None) -> str:
         """Return who asks: the context's user, else the one who is logged in."""
         named = (context or Context()).snapshot().get("user")
-        if named:
-            return str(named)
-        try:
-            return getpass.getuser()
-        except (KeyError, OSError):  # no such user on this machine, as in some containers
-            return ""
+        return str(named) if named else login_name()
 
     def _existing(self, asset_id: str) -> Any:
         catalogue = self.session.own_catalogue("publishing")

@@ -5,17 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from bifrost.catalogue import Dependency, Publication, Staged
 from bifrost.catalogue.publishes import PublishRow
 from bifrost.publishing.findings import Finding
-
-DRAFT: Final = "draft"
-VALIDATED: Final = "validated"
-REGISTERED: Final = "registered"
-POST_REGISTERED: Final = "post-registered"
-ABORTED: Final = "aborted"
 
 
 class Draft(NamedTuple):

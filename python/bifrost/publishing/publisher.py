@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bifrost.catalogue import Publication, Staged, VersionRecord
-from bifrost.catalogue.publishes import PublishRow
+from bifrost.catalogue.publishes import (
+    ABORTED,
+    DRAFT,
+    POST_REGISTERED,
+    REGISTERED,
+    VALIDATED,
+    PublishRow,
+)
 from bifrost.errors import (
     AssetException,
     BifrostError,
@@ -29,17 +36,7 @@ from bifrost.errors import (
 )
 from bifrost.model.entity_reference import LATEST, parse, reference_for
 from bifrost.publishing import plugins
-from bifrost.publishing.drafts import (
-    ABORTED,
-    DRAFT,
-    POST_REGISTERED,
-    REGISTERED,
-    VALIDATED,
-    ActionState,
-    Draft,
-    Prepared,
-    Publish,
-)
+from bifrost.publishing.drafts import ActionState, Draft, Prepared, Publish
 from bifrost.publishing.findings import ERROR, Finding
 from bifrost.publishing.names import check_draft, check_new_id
 from bifrost.publishing.plugins import Action, Published, Validator

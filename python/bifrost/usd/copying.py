@@ -20,10 +20,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
+from bifrost.catalogue.store import digest_of
 from bifrost.errors import ConfigurationError
 from bifrost.usd.folder import Folder
 from bifrost.usd.rewriting import rewrite
-from bifrost.usd.survey import digest
 
 _READ_ONLY: Final = 0o444
 _WRITABLE: Final = 0o222
@@ -122,11 +122,11 @@ class Copy:
         """
         origin = {"source": name, "source_checksum": checksum, "edits": _signature(edits)}
         target = self.path(name)
-        there = digest(target) if target.is_file() else ""
+        there = digest_of(target) if target.is_file() else ""
         if there and before == {**origin, "checksum": there}:
             return Made(there, target.stat().st_size, origin, [])
         staged, left = self._staged(name, edits)
-        made = digest(staged)
+        made = digest_of(staged)
         if made != there:
             target.parent.mkdir(parents=True, exist_ok=True)
             staged.replace(target)

@@ -13,16 +13,16 @@ USD can't write, in paths whose target is missing) means the same there.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote
 
 from bifrost.catalogue import Catalogue, Publication, VersionRecord
+from bifrost.catalogue.records import file_of
+from bifrost.context import login_name
 from bifrost.errors import ConfigurationError
 from bifrost.model.entity_reference import reference_for
 from bifrost.publishing.preparing import mime_type_of
@@ -141,16 +141,17 @@ class _Run:
         self._made: dict[str, Made] = {}
         self._records: list[VersionRecord] = []
         self._edges = 0
-        self._user = _user()
+        self._user = login_name()
 
     def is_copied(self, name: str) -> bool:
         """Whether some version of the asset has its file where the copy has this one."""
         if self._copy is None or name not in self._before:
             return False
-        path = str(self._copy.path(name))
+        path = Path(self._copy.path(name))
         newest = self._before[name]
-        return path == _file(newest.location) or any(
-            path == _file(version.location) for version in self._catalogue.versions(newest.asset_id)
+        return path == file_of(newest.location) or any(
+            path == file_of(version.location)
+            for version in self._catalogue.versions(newest.asset_id)
         )
 
     def register(self, progress: Progress) -> None:
@@ -250,17 +251,6 @@ class _Run:
 
 def _mime_type(name: str) -> str:
     return mime_type_of(PurePosixPath(name)) or "application/octet-stream"
-
-
-def _file(location: str) -> str:
-    return unquote(location.removeprefix("file://"), errors="surrogateescape")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # no such user: a container's number without a name
-        return ""
 
 
 def _silent(_: str, __: int, ___: int) -> None:

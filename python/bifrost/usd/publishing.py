@@ -6,22 +6,18 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
+from bifrost.catalogue.records import file_of
 from bifrost.errors import BifrostError
 from bifrost.publishing.findings import ERROR, Finding
 from bifrost.publishing.plugins import Lookup, Published, Reading
+from bifrost.publishing.preparing import mime_type_of
 from bifrost.usd.contents import dependencies, files_beside
 from bifrost.usd.description import check_masks, describe, frames
 from bifrost.usd.preview import preview
 from bifrost.usd.thumbnail import thumbnail
 
 THUMBNAIL_PIXELS: Final = 512
-_MIME_TYPES: Final = {
-    ".png": "image/png",
-    ".usda": "model/vnd.usda",
-    ".usdc": "model/vnd.usdc",
-}
 
 
 def read(path: Path, exist: Lookup) -> Reading:
@@ -58,7 +54,7 @@ def population_masks(path: Path, draft: Any, _exist: Lookup) -> list[Finding]:
 
 def write_thumbnail(published: Published) -> None:
     """Store a picture of the version as its representation `thumbnail`: an action."""
-    path = _file(published)
+    path = file_of(published.version.location)
     if path is None:
         return
     content = thumbnail(
@@ -81,7 +77,7 @@ def write_thumbnail(published: Published) -> None:
 
 def write_preview(published: Published) -> None:
     """Store a light stand-in of the version as its representation `preview`: an action."""
-    path = _file(published)
+    path = file_of(published.version.location)
     if path is None:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -98,10 +94,5 @@ def write_preview(published: Published) -> None:
         "preview",
         content,
         suffix=made.suffix,
-        mime_type=_MIME_TYPES.get(made.suffix, ""),
+        mime_type=mime_type_of(made),
     )
-
-
-def _file(published: Published) -> Path | None:
-    location = published.version.location
-    return Path(unquote(urlsplit(location).path)) if location else None

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from pxr import Sdf, Tf
 
+from bifrost.catalogue.store import digest_of
 from bifrost.usd.arcs import AssetPathUse, Kind, asset_paths
 from bifrost.usd.folder import UDIM, Folder, Target, Where, split_path
 
@@ -88,12 +89,6 @@ def extension(name: str) -> str:
     return PurePath(name).suffix[1:].lower()
 
 
-def digest(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def digest_of_tiles(checksums: Iterable[tuple[str, str]]) -> str:
     """Return one digest for a set of files, from their names and digests."""
     return hashlib.sha256(repr(sorted(checksums)).encode()).hexdigest()
@@ -128,7 +123,7 @@ def _hashed(folder: Folder, progress: Progress) -> tuple[dict[str, str], list[tu
 
 def _digest_or_error(path: str) -> str | OSError:
     try:
-        return digest(path)
+        return digest_of(Path(path))
     except OSError as error:
         return error
 
