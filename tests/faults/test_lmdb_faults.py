@@ -123,7 +123,7 @@ def wait_until_ready(process):
 
 
 def root_of(folder):
-    return Path(folder) / f"1-{os.geteuid()}"
+    return Path(folder) / f"2-{os.geteuid()}"
 
 
 def data_of(folder):
@@ -475,7 +475,7 @@ def test_a_closed_folder_is_still_read(open_folder):
     run_as_user("tier.put(entries(range(100), 1)); tier.close()", open_folder)
     shown = run_as_user(
         """
-root = os.path.join(folder, f"1-{os.geteuid()}")
+root = os.path.join(folder, f"2-{os.geteuid()}")
 for path, _, names in os.walk(root):
     for name in names:
         os.chmod(os.path.join(path, name), 0o400)

@@ -68,7 +68,7 @@ def test_folder_and_files_are_ours_alone(tmp_path, tier):
     """0700 and 0600, in a folder for schema and user, behind a pointer."""
     tier.put({KEY: entry(tier)})
     tier.flush()
-    root = tmp_path / f"1-{os.geteuid()}"
+    root = tmp_path / f"2-{os.geteuid()}"
 
     assert "store-1" == (root / "CURRENT").read_text().strip()
     assert (root / "store-1/data.mdb").is_file()
@@ -169,7 +169,7 @@ def test_compaction_keeps_everything(tmp_path, tier):
     tier.delete([number(i) for i in range(4_900)])
     number_before = tier.invalidations.note_invalidation([b"004999"])
     tier.compact()
-    root = tmp_path / f"1-{os.geteuid()}"
+    root = tmp_path / f"2-{os.geteuid()}"
 
     assert {number(i) for i in range(4_900, 4_999)} == set(
         tier.get([number(i) for i in range(5_000)])
@@ -271,7 +271,7 @@ class TestInvalidations:
         before = tier.invalidations.note_invalidation([b"hero"])
         overtaken = entry(tier)
         tier.close()
-        (tmp_path / f"1-{os.geteuid()}" / "store-1/data.mdb").write_bytes(b"garbage")
+        (tmp_path / f"2-{os.geteuid()}" / "store-1/data.mdb").write_bytes(b"garbage")
         with LmdbTier(tmp_path, max_bytes=8 << 20) as again:
             assert before < again.invalidations.sequence()
             assert again.invalidations.invalidated_since(before) is None

@@ -31,7 +31,7 @@ def make(folder, *, in_force=True):
 def test_the_folder_is_ours_alone(folder):
     """Mode 0700, its parents made on the way."""
     assert 0o700 == stat.S_IMODE(os.stat(folder.root).st_mode)
-    assert f"1-{os.geteuid()}" == os.path.basename(folder.root)
+    assert f"2-{os.geteuid()}" == os.path.basename(folder.root)
 
 
 def test_a_folder_that_others_may_read_is_closed_to_them(folder):

@@ -9,7 +9,7 @@ from bifrost.errors import TierError
 from bifrost.testing import Clock
 from bifrost.tiers.invalidation import LocalInvalidations
 from bifrost.tiers.memory import MemoryTier
-from bifrost.tiers.tier import FOREVER, Entry
+from bifrost.tiers.tier import FOREVER, Entry, beginning_with
 from bifrost.tiers.tiered import POLL_S, TieredCache
 
 KEY = b"r" + b"s" * 16 + b"hero"
@@ -204,3 +204,89 @@ def test_no_tiers_are_a_cache_that_misses(clock):
 
     assert {} == cache.find([KEY])
     assert 0 == cache.stats()["entries"]
+
+
+class Studio(Far):
+    """A tier that other hosts share: it has numbers of its own, and hands entries out without any."""
+
+    name = "studio"
+
+    def __init__(self):
+        super().__init__(1 << 20)
+        self.at = 1
+        self.puts = []
+
+    def outdate(self, subjects, sequence):
+        """This host's numbers mean nothing to it: what changed is announced to it."""
+
+    def position(self):
+        return self.at
+
+    def put_since(self, entries, position):
+        self.puts.append((dict(entries), position))
+        self.put({key: Entry(e.value, e.expires, e.stored, 0) for key, e in entries.items()})
+
+
+@pytest.fixture
+def studio():
+    return Studio()
+
+
+def test_what_a_studio_knows_is_numbered_for_this_host(clock, near, studio):
+    """So that what is invalidated from now on outdates it, and nothing before does."""
+    cache = tiered(clock, near, studio)
+    cache.invalidate([b"hero"])
+    studio.put({KEY: entry(sequence=0)})
+
+    assert "studio" == cache.find([KEY])[KEY][1]
+    assert "memory" == cache.find([KEY])[KEY][1]
+    cache.invalidate([b"hero"])
+    assert {} == near.get([KEY])
+
+
+def test_an_overtaken_answer_does_not_reach_the_studio(clock, near, studio):
+    """Whether its own entity, all that begins so, or everything was invalidated meanwhile."""
+    cache = tiered(clock, near, studio)
+    other = b"r" + b"s" * 16 + b"villain"
+    for names in ([b"hero"], [beginning_with(b"he")], None):
+        sequence = cache.sequence()
+        cache.invalidate(names)
+        studio.puts.clear()
+        cache.put({KEY: entry(sequence=sequence), other: entry(sequence=sequence)})
+        assert [set() if names is None else {other}] == [set(put) for put, _ in studio.puts]
+
+
+def test_without_a_position_nothing_reaches_the_studio(clock, near, studio):
+    """It has not been heard of, so what it would have told is not known."""
+    cache = tiered(clock, near, studio)
+    studio.at = None
+    cache.put({KEY: entry(sequence=cache.sequence())})
+
+    assert [] == studio.puts
+    assert KEY in near.get([KEY])
+
+
+def test_listeners_hear_of_every_invalidation(clock, near):
+    """Of this process, and of others that share a tier's log."""
+    shared, heard = Shared(), []
+    cache, others_cache = tiered(clock, near, shared), tiered(clock, shared)
+    cache.find([KEY])
+    cache.listeners.append(heard.append)
+    cache.invalidate([b"hero", b"hero"])
+    others_cache.invalidate([b"villain"])
+    cache.catch_up()
+    cache.invalidate(None)
+
+    assert [(b"hero",), [b"hero", b"villain"], None] == heard
+
+
+def test_hits_and_misses_are_counted_for_each_tier(clock, near, far):
+    """By what each was asked for."""
+    cache = tiered(clock, near, far)
+    far.put({KEY: entry()})
+    cache.find([KEY, b"none"])
+    cache.find([KEY])
+
+    tiers = cache.stats()["tiers"]
+    assert (1, 2) == (tiers["memory"]["hits"], tiers["memory"]["misses"])
+    assert (1, 1) == (tiers["far"]["hits"], tiers["far"]["misses"])

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from bifrost.tiers.tier import FOREVER, SUBJECT_AT, Entry, Tier
+from bifrost.tiers.tier import FOREVER, SUBJECT_AT, Entry, Tier, beginning_with
 
 _STORED = 1_700_000_000.0
 
@@ -281,6 +281,47 @@ class TierSuite(ABC):
 
         assert {} == tier.get(keys)
         tier.flush()
+        assert {} == tier.get(keys)
+
+    def test_a_group_is_outdated_with_all_its_members(self, tier: Tier) -> None:
+        """A `?` ends what a name is about; what merely begins with the name stays."""
+        members = [self.key(text) for text in (b"hero", b"hero?version=3", b"hero?v=latest")]
+        others = [self.key(text) for text in (b"heroine", b"her", b"villain?version=3")]
+        overtaken = self.entry(tier)
+        tier.put(dict.fromkeys([*members[1:], *others], overtaken))
+        tier.flush()
+        tier.outdate([b"hero"], overtaken.sequence + 1)
+        tier.put({members[0]: overtaken})
+
+        assert set(others) == set(tier.get([*members, *others]))
+        tier.flush()
+        assert set(others) == set(tier.get([*members, *others]))
+
+    def test_a_beginning_outdates_all_that_starts_so(self, tier: Tier) -> None:
+        """Whatever was asked for before, and nothing that was asked for later."""
+        inside = [self.key(text) for text in (b"set.a", b"set.b?version=3", b"set.")]
+        outside = [self.key(text) for text in (b"set", b"other", b"")]
+        overtaken = self.entry(tier)
+        tier.put(dict.fromkeys([*inside[1:], *outside], overtaken))
+        tier.flush()
+        before = overtaken.sequence + 1
+        tier.outdate([beginning_with(b"set.")], before)
+        tier.put({inside[0]: overtaken})
+        later = self.key(b"set.later")
+        tier.put({later: Entry(b"new", FOREVER, _STORED, max(before, self.sequence(tier)))})
+
+        assert {*outside, later} == set(tier.get([*inside, *outside, later]))
+        tier.flush()
+        assert {*outside, later} == set(tier.get([*inside, *outside, later]))
+
+    def test_any_number_of_beginnings_may_be_outdated(self, tier: Tier) -> None:
+        """Past what a tier tells apart it forgets more than it was told to."""
+        keys = [self.key(b"%03d.asset" % number) for number in range(200)]
+        overtaken = self.entry(tier)
+        tier.put(dict.fromkeys(keys, overtaken))
+        for number in range(200):
+            tier.outdate([beginning_with(b"%03d." % number)], overtaken.sequence + 1 + number)
+
         assert {} == tier.get(keys)
 
     def test_long_subjects_are_outdated(self, tier: Tier) -> None:

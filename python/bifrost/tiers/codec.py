@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Number of this layout. A new one means a new folder: old and new code may run side by side."""
 
 MAX_KEY: Final = 511
@@ -34,13 +34,18 @@ LOG: Final = _SCHEMA + b"L"
 NUMBERS: Final = _SCHEMA + b"N"
 _FLOOR: Final = _SCHEMA + b"f"
 _FLOOR_LONG: Final = _SCHEMA + b"g"
+BEGINNING: Final = _SCHEMA + b"p"
 RECORD: Final = _SCHEMA + b"~"
 
 _DIGEST_SIZE: Final = 32
 _LONGEST_LITERAL: Final = MAX_KEY - len(INDEX)
+MAX_BEGINNING: Final = MAX_KEY - len(BEGINNING)
+"""A longer beginning can't have a floor of its own."""
 _KEPT_OF_LONG: Final = _LONGEST_LITERAL - _DIGEST_SIZE
 
 _HEAD: Final = Struct("<IQddI")  # checksum, sequence, stored, expires, length of the key
+_HEAD_UNPACK: Final = _HEAD.unpack_from
+_HEAD_SIZE: Final = _HEAD.size
 _BODY: Final = Struct("<QddI")
 _CHECKED_FROM: Final = 4
 
@@ -61,6 +66,11 @@ def floor_key(subject: bytes) -> bytes:
     if len(subject) <= _LONGEST_LITERAL:
         return _FLOOR + subject
     return _hashed(_FLOOR_LONG, subject)
+
+
+def beginning_key(prefix: bytes) -> bytes:
+    """Return the key under which a store has the floor of what begins with *prefix*."""
+    return BEGINNING + prefix
 
 
 def _hashed(marker: bytes, key: bytes) -> bytes:
@@ -97,11 +107,14 @@ def unpack(key: bytes, envelope: bytes | None) -> Entry:
     """
     if envelope is None or len(envelope) < _HEAD.size:
         raise DamagedError("too short")
-    checksum, sequence, stored, expires, length = _HEAD.unpack_from(envelope)
-    start = _HEAD.size + length
-    if crc32(envelope[_CHECKED_FROM:]) != checksum or envelope[_HEAD.size : start] != key:
+    checksum, sequence, stored, expires, length = _HEAD_UNPACK(envelope)
+    if (
+        crc32(envelope[_CHECKED_FROM:]) != checksum
+        or length != len(key)
+        or not envelope.startswith(key, _HEAD_SIZE)
+    ):
         raise DamagedError("checksum or key differ")
-    return Entry(envelope[start:], expires, stored, sequence)
+    return Entry(envelope[_HEAD_SIZE + length :], expires, stored, sequence)
 
 
 def key_of(envelope: bytes) -> bytes:

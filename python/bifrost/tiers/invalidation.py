@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from threading import Lock
 
 from bifrost.tiers.fork import reset_in_child
-from bifrost.tiers.tier import SUBJECT_AT
+from bifrost.tiers.tier import SUBJECT_AT, beginning_in, group_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LOG_LIMIT: Final = 100_000
 """How many invalidations a log remembers; who was away for longer assumes everything."""
+BEGINNINGS_LIMIT: Final = 64
+"""How many beginnings are told apart: each is compared with every older entry that is read."""
 
 
 class InvalidationLog(ABC):
@@ -37,7 +39,8 @@ class InvalidationLog(ABC):
         """
         Record that *subjects* changed, None: that everything may have; return the newest number.
 
-        On return every process that shares the log sees it.
+        They are names: groups of subjects, or beginnings (tier.py). On return every process that
+        shares the log sees it.
 
         Raises:
             TierError: it could not be recorded. This process behaves as if it were; others may
@@ -90,34 +93,86 @@ class LocalInvalidations(InvalidationLog):
         self._lock = Lock()
 
 
+class Names:
+    """Names of what was invalidated, to look keys up in. Not thread-safe."""
+
+    __slots__ = ("_beginnings", "_groups")
+
+    def __init__(self, names: Iterable[bytes] = ()) -> None:
+        self._groups: dict[bytes, None] = {}
+        self._beginnings: dict[bytes, None] = {}
+        self.add(names)
+
+    def add(self, names: Iterable[bytes]) -> None:
+        """Add *names*: groups of subjects, or beginnings."""
+        for name in names:
+            prefix = beginning_in(name)
+            if prefix is None:
+                self._groups[group_of(name)] = None
+            else:
+                self._beginnings[prefix] = None
+
+    def clear(self) -> None:
+        """Name nothing any more."""
+        self._groups.clear()
+        self._beginnings.clear()
+
+    def __len__(self) -> int:
+        return len(self._groups) + len(self._beginnings)
+
+    def covers(self, subject: bytes) -> bool:
+        """Whether *subject* is among what is named."""
+        return group_of(subject) in self._groups or (
+            bool(self._beginnings) and subject.startswith(tuple(self._beginnings))
+        )
+
+
 class Floors:
     """
-    For each subject the number below which entries about it are outdated. Not thread-safe.
+    For each name the number below which entries about it are outdated. Not thread-safe.
 
-    Bounded: past *limit* subjects the whole table is replaced by one number for all.
+    Bounded: past *limit* names the whole table is replaced by one number for all.
     """
 
     def __init__(self, limit: int = LOG_LIMIT) -> None:
         self._limit = limit
-        self._floors: dict[bytes, int] = {}
+        self._groups: dict[bytes, int] = {}
+        self._beginnings: dict[bytes, int] = {}
         self._of_all = 0
+        self.highest = 0
+        """No entry filled at this number or later is outdated."""
 
     def raise_to(self, subjects: Iterable[bytes] | None, sequence: int) -> bool:
         """Outdate what is below *sequence*; whether the floor of every subject rose."""
+        self.highest = max(self.highest, sequence)
         if subjects is not None:
-            for subject in subjects:
-                self._floors[subject] = max(sequence, self._floors.get(subject, 0))
-            if len(self._floors) <= self._limit:
+            for name in subjects:
+                self._raise(name, sequence)
+            if len(self._groups) <= self._limit and len(self._beginnings) <= BEGINNINGS_LIMIT:
                 return False
-        self._of_all = max(self._of_all, sequence, *self._floors.values())
-        self._floors.clear()
+        self._of_all = self.highest
+        self._groups.clear()
+        self._beginnings.clear()
         return True
 
     def __bool__(self) -> bool:
-        return bool(self._floors or self._of_all)
+        return self.highest > 0
 
     def outdates(self, key: bytes, sequence: int) -> bool:
         """Whether an entry under *key*, filled at *sequence*, is no longer true."""
-        if len(key) <= SUBJECT_AT:
+        if sequence >= self.highest or len(key) <= SUBJECT_AT:
             return False
-        return 0 < sequence < self._of_all or sequence < self._floors.get(key[SUBJECT_AT:], 0)
+        if 0 < sequence < self._of_all:
+            return True
+        subject = key[SUBJECT_AT:]
+        return sequence < self._groups.get(group_of(subject), 0) or any(
+            sequence < floor and subject.startswith(prefix)
+            for prefix, floor in self._beginnings.items()
+        )
+
+    def _raise(self, name: bytes, sequence: int) -> None:
+        prefix = beginning_in(name)
+        floors, key = (
+            (self._groups, group_of(name)) if prefix is None else (self._beginnings, prefix)
+        )
+        floors[key] = max(sequence, floors.get(key, 0))

@@ -7,7 +7,8 @@ What is in one LMDB store, and the transactions on it.
 | `#…`, `=…`: a physical key (codec.py), the *index* | key of its record |
 | `L<number>`: the invalidation *log* | subject |
 | `N` | `Numbers`, with a checksum |
-| `f…`, `g…`: physical key of a subject | its *floor*: its last number in the log, with a checksum |
+| `f…`, `g…`: physical key of a group of subjects | its *floor*: its last number in the log, with a checksum |
+| `p…`: a beginning of subjects | its floor, the same |
 | `~<ticket>`: a *record* | envelope (codec.py) |
 
 Tickets grow: whatever was stored or used later has the larger one, and records lie in that order.
@@ -27,11 +28,16 @@ from struct import Struct
 from zlib import crc32
 
 from bifrost.tiers.codec import (
+    BEGINNING,
+    INDEX,
     INDEX_LONG,
     LOG,
+    MAX_BEGINNING,
+    MAX_KEY,
     NUMBERS,
     RECORD,
     DamagedError,
+    beginning_key,
     floor_key,
     key_of,
     pack,
@@ -39,8 +45,8 @@ from bifrost.tiers.codec import (
     physical_prefixes,
     unpack,
 )
-from bifrost.tiers.invalidation import LOG_LIMIT
-from bifrost.tiers.tier import SUBJECT_AT
+from bifrost.tiers.invalidation import BEGINNINGS_LIMIT, LOG_LIMIT
+from bifrost.tiers.tier import SUBJECT_AT, beginning_in, group_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +61,8 @@ _U64: Final = Struct(">Q")
 _CRC: Final = Struct(">I")
 # A ticket is a time in seconds and a counter, so that a touch costs no clock in the record.
 _TICKETS_PER_S: Final = 1 << 24
+_LONGEST_LITERAL: Final = MAX_KEY - len(INDEX)
+_UNKNOWN: Final = (1 << 64) - 1
 
 
 class Numbers:
@@ -65,7 +73,7 @@ class Numbers:
         newest: The number of the newest invalidation.
         forgotten: The log begins after it.
         floor: Entries filled below it are outdated, whatever their subject.
-        floors: How many subjects have a floor of their own.
+        floors: How many groups and beginnings have a floor of their own.
     """
 
     __slots__ = ("floor", "floors", "forgotten", "newest")
@@ -108,6 +116,8 @@ class Records:
 
     def __init__(self, environment: Any) -> None:
         self._database = environment.open_db()
+        # The floors of beginnings, as they were when the log's newest number was this one.
+        self._beginnings: tuple[int, dict[bytes, int]] = (-1, {})
 
     def begin(self, txn: Any, newest: int) -> None:
         """Make an empty store usable, its invalidation log starting after number *newest*."""
@@ -134,6 +144,14 @@ class Records:
         pages: int = found["branch_pages"] + found["leaf_pages"] + found["overflow_pages"]
         return pages * int(found["psize"])
 
+    def oldest(self, txn: Any) -> float | None:
+        """Return the time, in seconds, of the least recently used entry; None where there is none."""
+        cursor = txn.cursor()
+        if not cursor.set_range(RECORD):
+            return None
+        ticket: int = _U64.unpack_from(cursor.key(), len(RECORD))[0]
+        return ticket / _TICKETS_PER_S
+
     def read(
         self,
         txn: Any,
@@ -153,8 +171,9 @@ class Records:
         for key, entry in waiting.items():
             if not self._is_outdated(txn, numbers, key, entry.sequence):
                 hits[key] = entry
+        longest = _LONGEST_LITERAL
         for key in keys:
-            place = find(physical(key))
+            place = find(INDEX + key if len(key) <= longest else physical(key))
             if place is None:
                 continue
             try:
@@ -172,6 +191,13 @@ class Records:
 
     def apply(self, txn: Any, batch: Batch, now: float) -> Numbers:
         """Make the changes of *batch*; return where the invalidation log stands then."""
+        try:
+            return self._apply(txn, batch, now)
+        finally:
+            # Should this not be committed, other changes will have the number that we know now.
+            self._beginnings = (-1, {})
+
+    def _apply(self, txn: Any, batch: Batch, now: float) -> Numbers:
         numbers = self.numbers(txn)
         if batch.everything or batch.subjects:
             self._note(txn, numbers, None if batch.everything else batch.subjects)
@@ -252,16 +278,33 @@ class Records:
             return False
         if 0 < sequence < numbers.floor:
             return True
-        place = floor_key(key[SUBJECT_AT:])
+        subject = key[SUBJECT_AT:]
+        place = floor_key(group_of(subject))
         raw: bytes | None = txn.get(place)
-        if raw is None:
-            return False
-        number = raw[: _U64.size]
-        return raw != _floor(place, number) or sequence < _U64.unpack(number)[0]
+        if raw is not None and sequence < _number_in(place, raw):
+            return True
+        return any(
+            sequence < floor and subject.startswith(prefix)
+            for prefix, floor in self._floors_of_beginnings(txn, numbers.newest).items()
+        )
+
+    def _floors_of_beginnings(self, txn: Any, newest: int) -> dict[bytes, int]:
+        """Return the floors of beginnings; read again only where something was invalidated since."""
+        known_at, floors = self._beginnings
+        if known_at != newest:
+            floors = {}
+            cursor = txn.cursor()
+            if cursor.set_range(BEGINNING):
+                for place, raw in cursor.iternext():
+                    if not place.startswith(BEGINNING):
+                        break
+                    floors[place.removeprefix(BEGINNING)] = _number_in(place, raw)
+            self._beginnings = newest, floors
+        return floors
 
     def _note(self, txn: Any, numbers: Numbers, subjects: Collection[bytes] | None) -> None:
         """Number *subjects*, None: everything, in the log; *numbers* change accordingly."""
-        if subjects is None or numbers.floors + len(subjects) > LOG_LIMIT:
+        if subjects is None or self._are_too_many(txn, numbers, subjects):
             # Past the limit it is cheaper to begin anew than to look through all entries for those
             # that are outdated.
             txn.drop(self._database, delete=False)
@@ -272,13 +315,23 @@ class Records:
         for subject in subjects:
             numbers.newest += 1
             number = _U64.pack(numbers.newest)
-            place = floor_key(subject)
+            prefix = beginning_in(subject)
+            place = floor_key(group_of(subject)) if prefix is None else beginning_key(prefix)
             numbers.floors += txn.replace(place, _floor(place, number)) is None
             txn.put(LOG + number, subject)
         while numbers.newest - numbers.forgotten > LOG_LIMIT:
             numbers.forgotten += 1
             txn.delete(LOG + _U64.pack(numbers.forgotten))
         self._write(txn, numbers)
+
+    def _are_too_many(self, txn: Any, numbers: Numbers, subjects: Collection[bytes]) -> bool:
+        beginnings = {name for name in subjects if beginning_in(name) is not None}
+        if beginnings:
+            known = self._floors_of_beginnings(txn, numbers.newest)
+            longest = max(map(len, beginnings))
+            if len(known) + len(beginnings) > BEGINNINGS_LIMIT or longest > MAX_BEGINNING:
+                return True
+        return numbers.floors + len(subjects) > LOG_LIMIT
 
     def _write(self, txn: Any, numbers: Numbers) -> None:
         raw = _NUMBERS.pack(numbers.newest, numbers.forgotten, numbers.floor, numbers.floors)
@@ -355,3 +408,12 @@ class Records:
 
 def _floor(place: bytes, number: bytes) -> bytes:
     return number + _CRC.pack(crc32(number, crc32(place)))
+
+
+def _number_in(place: bytes, raw: bytes) -> int:
+    """Return the floor at *place*; where it is damaged, one that everything is below."""
+    number = raw[: _U64.size]
+    if raw != _floor(place, number):
+        return _UNKNOWN
+    found: int = _U64.unpack(number)[0]
+    return found

@@ -204,8 +204,14 @@ class SharedCache:
 
     def stats(self) -> dict[str, Any]:
         """Return counters."""
-        found = self._read(lambda records, txn: (records.entries(txn), records.used_bytes(txn)))
-        entries, used = found or (0, 0)
+        found = self._read(
+            lambda records, txn: (
+                records.entries(txn),
+                records.used_bytes(txn),
+                records.oldest(txn),
+            )
+        )
+        entries, used, oldest = found or (0, 0, None)
         store = self._store
         is_readonly = store is not None and store.readonly
         return {
@@ -216,7 +222,9 @@ class SharedCache:
             "errors": self._errors,
             "damaged": self._damaged,
             "dropped": self._backlog.dropped,
+            "age_s": 0.0 if oldest is None else max(0.0, self._clock() - oldest),
             "state": "bypassed" if self._bypassed else "read-only" if is_readonly else "open",
+            "file_bytes": 0 if store is None else self._folder.size(store.name),
             "path": "" if store is None else self._folder.path(store.name),
         }
 

@@ -166,6 +166,13 @@ class StoreFolder:
         """Return the data file of *store*."""
         return os.path.join(self.root, store, _DATA)
 
+    def size(self, store: str) -> int:
+        """Return the bytes that the data file of *store* takes on the disk; 0 if it is gone."""
+        try:
+            return os.stat(self.data(store)).st_blocks * 512
+        except OSError:
+            return 0
+
     def is_writable(self, store: str) -> bool:
         """Whether the files of *store* may be written by us."""
         folder = self.path(store)

@@ -6,8 +6,11 @@ The port that every cache tier implements.
 inherits it and makes a tier.
 
 A key is `<kind, 1 byte><scope, 16 bytes><subject>`: what is stored, for whom, about what. Tiers
-only care that the subject starts at byte 17: an invalidation names subjects, and outdates what is
-stored about them in every kind and scope. Shorter keys are about no subject.
+only care that the subject starts at byte 17: an invalidation names groups of subjects, and outdates
+what is stored about them in every kind and scope. Shorter keys are about no subject.
+
+A subject's group is what stands before its first `?`: of an entity reference that is the entity,
+so that one name covers all its versions. A name may also be a beginning (`beginning_with`).
 """
 
 from __future__ import annotations
@@ -23,6 +26,23 @@ if TYPE_CHECKING:
 
 FOREVER: Final = float("inf")
 SUBJECT_AT: Final = 17
+# No UTF-8 text has this byte; a file's name may, and is then taken for more than it is.
+_BEGINNING: Final = b"\xff"
+
+
+def group_of(subject: bytes) -> bytes:
+    """Return what an invalidation names to outdate *subject*."""
+    return subject.partition(b"?")[0]
+
+
+def beginning_with(prefix: bytes) -> bytes:
+    """Return the name under which an invalidation outdates every subject that starts with *prefix*."""
+    return prefix + _BEGINNING
+
+
+def beginning_in(name: bytes) -> bytes | None:
+    """Return the prefix that *name* stands for, as `beginning_with` made it; None: it is a group's."""
+    return name[:-1] if name.endswith(_BEGINNING) else None
 
 
 class Entry:
@@ -38,15 +58,18 @@ class Entry:
         sequence: What the invalidation log's `sequence()` was *before* the value was asked for, so
             that an answer which an invalidation overtook is dropped and not kept. 0 where nobody
             keeps track: any known invalidation of its subject outdates such an entry.
+        decoded: What a reader made of the value, for the next reader; None as long as nobody read
+            it. It lives as long as this object, which the memory tier hands out again and again.
     """
 
-    __slots__ = ("expires", "sequence", "stored", "value")
+    __slots__ = ("decoded", "expires", "sequence", "stored", "value")
 
     def __init__(self, value: bytes, expires: float, stored: float, sequence: int = 0) -> None:
         self.value = value
         self.expires = expires
         self.stored = stored
         self.sequence = sequence
+        self.decoded: Any = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entry) and self._fields() == other._fields()
@@ -104,8 +127,9 @@ class Tier(ABC):
         """
         Treat what is stored about *subjects* with a lower `Entry.sequence` as absent, from now on.
 
-        None: about every subject. It holds for entries put later, too: those are the answers that
-        were on their way while the invalidation came. Called with numbers of the invalidation log.
+        They are names: groups, or beginnings. None: about every subject. It holds for entries put
+        later, too: those are the answers that were on their way while the invalidation came. Called
+        with numbers of the invalidation log.
         """
 
     @abstractmethod

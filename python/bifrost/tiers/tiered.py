@@ -6,8 +6,8 @@ from __future__ import annotations
 from time import monotonic, time
 
 from bifrost.errors import TierError
-from bifrost.tiers.invalidation import InvalidationLog, LocalInvalidations
-from bifrost.tiers.tier import Tier
+from bifrost.tiers.invalidation import InvalidationLog, LocalInvalidations, Names
+from bifrost.tiers.tier import SUBJECT_AT, Tier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,14 @@ class TieredCache(Tier):
 
     Whatever a tier raises is a counted miss, with one warning for each tier: slow, never wrong.
 
+    A tier that other hosts share is known by its `put_since` (redis.py). It has numbers of its own;
+    what it answers is numbered for this host.
+
     Attributes:
         invalidations: The log of the first tier that shares one, else one of this process.
+        shared: That tier: what is in it all processes of this host know.
+        listeners: Called with what was invalidated, None: everything, by this process or another,
+            once it is forgotten here. On whatever thread heard of it; must not raise.
 
     Args:
         tiers: The tiers, fastest first. They are closed with this.
@@ -55,9 +61,20 @@ class TieredCache(Tier):
             for tier in self._tiers
             if getattr(tier, "invalidations", None) is not self.invalidations
         ]
+        self.shared: Tier | None = next(
+            (tier for tier in self._tiers if hasattr(tier, "invalidations")), None
+        )
+        self.listeners: list[Callable[[Collection[bytes] | None], None]] = []
         self._seen: int | None = None
         self._look_again = float("-inf")
         self._errors: dict[str, int] = {}
+        # Counted without a lock: a lost count is no wrong answer.
+        self._asked = dict.fromkeys((tier.name for tier in self._tiers), 0)
+        self._hits = dict(self._asked)
+
+    def tier(self, name: str) -> Any:
+        """Return the tier of that name; None where there is none."""
+        return next((tier for tier in self._tiers if tier.name == name), None)
 
     def find(self, keys: Collection[bytes]) -> dict[bytes, tuple[Entry, str]]:
         """
@@ -71,7 +88,9 @@ class TieredCache(Tier):
         for place, tier in enumerate(self._tiers):
             news = self._better(found, self._ask(tier, wanted))
             if news:
-                found.update((key, (entry, tier.name)) for key, entry in news.items())
+                name = tier.name
+                for key, entry in news.items():
+                    found[key] = (entry, name)
                 for nearer in self._tiers[:place]:
                     self._try(nearer, nearer.put, news)
             now = self._clock()
@@ -88,7 +107,11 @@ class TieredCache(Tier):
         """Store *entries* in every tier."""
         self._catch_up()
         for tier in self._tiers:
-            self._try(tier, tier.put, entries)
+            put_since = getattr(tier, "put_since", None)
+            if put_since is None:
+                self._try(tier, tier.put, entries)
+            else:
+                self._try(tier, self._put_shared, tier, entries)
 
     def delete(self, keys: Iterable[bytes]) -> None:
         """Forget *keys* in every tier."""
@@ -117,13 +140,13 @@ class TieredCache(Tier):
         """
         Forget what every kind and scope holds about *subjects*, None: about everything.
 
-        For the processes that share a tier, too: those with a memory tier follow within
-        `POLL_S`. Returns the newest number of the log.
+        They are names: groups, or beginnings. For the processes that share a tier of this host, too:
+        those with a memory tier follow within `POLL_S`. Returns the newest number of the log.
 
         Raises:
             TierError: other processes could not be told. This one forgot.
         """
-        subjects = None if subjects is None else tuple(subjects)
+        subjects = None if subjects is None else tuple(dict.fromkeys(subjects))
         try:
             number = self.invalidations.note_invalidation(subjects)
         except Exception as error:
@@ -133,6 +156,11 @@ class TieredCache(Tier):
             raise TierError(f"other processes could not be told what changed: {error}") from error
         self._outdate(subjects, number)
         return number
+
+    def catch_up(self) -> None:
+        """Hear now of what other processes of this host invalidated. A read of the log."""
+        self._look_again = float("-inf")
+        self._catch_up()
 
     def outdate(self, subjects: Iterable[bytes] | None, sequence: int) -> None:
         """Treat entries about *subjects* that were filled before *sequence* as absent."""
@@ -152,10 +180,17 @@ class TieredCache(Tier):
             raise TierError(f"not flushed: {', '.join(failed)}")
 
     def stats(self) -> dict[str, Any]:
-        """Return the sums over the tiers, and each one's own counters under `tiers`."""
+        """
+        Return the sums over the tiers, and each one's own counters under `tiers`.
+
+        `hits` and `misses` there count the entries that the tier was asked for.
+        """
         each: dict[str, dict[str, Any]] = {}
         for tier in self._tiers:
             self._try(tier, lambda tier=tier: each.update({tier.name: tier.stats()}))
+        for name, stats in each.items():
+            hits = self._hits[name]
+            stats.update(hits=hits, misses=self._asked[name] - hits)
         sums: dict[str, Any] = {
             name: sum(stats.get(name, 0) for stats in each.values())
             for name in ("entries", "bytes", "max_bytes", "evictions", "errors")
@@ -169,9 +204,41 @@ class TieredCache(Tier):
             self._try(tier, tier.close)
 
     def _ask(self, tier: Tier, keys: Collection[bytes]) -> dict[bytes, Entry]:
-        hits: dict[bytes, Entry] = {}
-        self._try(tier, lambda: hits.update(tier.get(keys)))
+        # Before the look-up: what is invalidated on its way here has a larger number.
+        number = self.sequence() if hasattr(tier, "put_since") else None
+        try:
+            hits = tier.get(keys)
+        except Exception as error:  # noqa: BLE001  whatever a backend's library may raise
+            self._note_error(tier.name, error)
+            hits = {}
+        self._asked[tier.name] += len(keys)
+        self._hits[tier.name] += len(hits)
+        if number is not None:
+            for entry in hits.values():
+                entry.sequence = number
         return hits
+
+    def _put_shared(self, tier: Any, entries: Mapping[bytes, Entry]) -> None:
+        """
+        Store in a tier of many hosts what no invalidation has overtaken that is known here.
+
+        In this order: what comes after *position* the tier itself compares, atomically; what came
+        before has been noted in the log of this host, where an entry that it overtook shows.
+        """
+        position = tier.position()
+        if position is None:
+            return
+        tier.put_since(self._not_overtaken(entries), position)
+
+    def _not_overtaken(self, entries: Mapping[bytes, Entry]) -> Mapping[bytes, Entry]:
+        oldest = min((entry.sequence for entry in entries.values()), default=0)
+        if oldest == self.sequence():
+            return entries
+        subjects = self.invalidations.invalidated_since(oldest)
+        if subjects is None:
+            return {}
+        names = Names(subjects)
+        return {key: each for key, each in entries.items() if not names.covers(key[SUBJECT_AT:])}
 
     @staticmethod
     def _better(
@@ -207,6 +274,8 @@ class TieredCache(Tier):
     def _outdate(self, subjects: Collection[bytes] | None, number: int) -> None:
         for tier in self._told:
             self._try(tier, tier.outdate, subjects, number)
+        for listener in self.listeners:
+            listener(subjects)
 
     def _try(self, tier: Tier, call: Callable[..., None], *args: Any) -> bool:
         try:

@@ -14,6 +14,7 @@ from threading import Condition, Thread
 from time import monotonic
 
 from bifrost.errors import TierError
+from bifrost.tiers.invalidation import Names
 from bifrost.tiers.tier import SUBJECT_AT
 
 TYPE_CHECKING = False
@@ -64,6 +65,7 @@ class Batch:
         self.deleted: dict[bytes, None] = {}
         self.prefixes: list[bytes] = []
         self.subjects: dict[bytes, None] = {}
+        self._named = Names()
         self.everything = False
         self.touched: set[bytes] = set()
         self.size = 0
@@ -76,7 +78,7 @@ class Batch:
 
     def look(self, key: bytes) -> Entry | object | None:
         """Return the entry that will be under *key*, None if none will, `_NOTHING` if unchanged."""
-        if self.everything or (self.subjects and key[SUBJECT_AT:] in self.subjects):
+        if self.everything or (self.subjects and self._named.covers(key[SUBJECT_AT:])):
             return None
         entry = self.entries.get(key)
         if entry is not None:
@@ -114,9 +116,12 @@ class Batch:
     def note(self, subjects: Iterable[bytes] | None) -> None:
         """Note *subjects* as invalidated; None: all."""
         if subjects is not None:
-            self.subjects.update(dict.fromkeys(subjects))
+            added = dict.fromkeys(subjects)
+            self.subjects.update(added)
+            self._named.add(added)
         if subjects is None or len(self.subjects) > MAX_DELETIONS:
             self.subjects.clear()
+            self._named.clear()
             self.everything = True
 
     def parts(self, max_bytes: int, max_keys: int) -> Iterator[Batch]:
@@ -201,8 +206,11 @@ class WriteBehind:
                 if len(entry.value) > largest:
                     batch.forget(key)
                     self.dropped += 1
-                else:
+                elif key in batch.entries or key in batch.deleted:
                     batch.put(key, entry)
+                else:  # what nearly all are: as `Batch.put`, and a call or two less
+                    batch.entries[key] = entry
+                    batch.size += len(key) + len(entry.value) + ENTRY_OVERHEAD
             while batch.size > self._max_bytes and len(batch.entries) > 1:
                 batch.forget(next(iter(batch.entries)))
                 self.dropped += 1
