@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bifrost.testing.postgresql import PostgresqlServer
+from bifrost.testing.redis import RedisServer
 from bifrost.testing.show import Show
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -44,6 +45,13 @@ def show(own_home: Path, tmp_path: Path) -> Show:
 def postgresql_server() -> Iterator[PostgresqlServer]:
     """A real PostgreSQL server, one for all tests of a process. Tests that end it make their own."""
     with PostgresqlServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A real Redis server, one for all tests of a process. Tests that end it make their own."""
+    with RedisServer() as server:
         yield server
 
 

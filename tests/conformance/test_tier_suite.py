@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every tier keeps the promises of the port."""
 
+import contextlib
+import time
+
 import pytest
 
+from bifrost.errors import TierError
 from bifrost.testing import Clock, TierSuite
 from bifrost.tiers.codec import pack, physical
 from bifrost.tiers.lmdb import LmdbTier
 from bifrost.tiers.memory import ENTRY_OVERHEAD, MemoryTier
 from bifrost.tiers.records import record_key
+from bifrost.tiers.redis import Event, RedisTier
+from bifrost.tiers.tier import Entry, beginning_in
 from bifrost.tiers.tiered import TieredCache
 
 
@@ -20,11 +26,12 @@ class TestMemoryTier(TierSuite):
             yield tier
 
     def kept(self, tier, key):
-        found = (tier._entries or {}).get(key)
-        return found and found[0].value
+        entry = (tier._entries or {}).get(key)
+        return entry and entry.value
 
     def plant(self, tier, key, entry):
-        tier._opened()[key] = (entry, ENTRY_OVERHEAD + len(key) + len(entry.value))
+        tier._opened()[key] = entry
+        tier._bytes += ENTRY_OVERHEAD + len(key) + len(entry.value)
 
 
 class TestLmdbTier(TierSuite):
@@ -59,6 +66,76 @@ class TestLmdbTier(TierSuite):
             envelope = bytearray(txn.get(record))
             envelope[-1] ^= 4
             txn.put(record, bytes(envelope))
+
+
+class HostedRedisTier(RedisTier):
+    """
+    A server's tier as a host uses it: the host's numbers stand for positions in the stream.
+
+    What is outdated here is announced, and what comes back is numbered for the host.
+    """
+
+    def __init__(self, url, **arguments):
+        super().__init__(url, **arguments)
+        self.number = 7
+        self.positions = {}
+
+    def outdate(self, subjects, sequence):
+        self.positions.setdefault(self.number, self.position())
+        prefixes = [beginning_in(name) for name in subjects or ()]
+        groups = [name for name in subjects or () if beginning_in(name) is None]
+        inside = tuple(prefix for prefix in prefixes if prefix is not None)
+        with contextlib.suppress(TierError):  # of one that is closed
+            self.announce(Event(None if subjects is None else tuple(groups), inside))
+        self.number = sequence
+
+    def put(self, entries):
+        for key, entry in entries.items():
+            self.put_since({key: entry}, self.position_at(entry.sequence))
+
+    def get(self, keys):
+        found = super().get(keys)
+        return {k: Entry(e.value, e.expires, e.stored, self.number) for k, e in found.items()}
+
+    def position_at(self, number):
+        """Return what the position was at the host's *number*: for the newest, what it is now."""
+        return self.positions.get(number) or self.position()
+
+
+class TestRedisTier(TierSuite):
+    """The server that a studio shares."""
+
+    @pytest.fixture
+    def tier(self, redis_server):
+        redis_server.flush()
+        with HostedRedisTier(redis_server.url, clock=Clock(), stale_s=60, budget_s=2.0) as tier:
+            tier.server = redis_server
+            tier.follow(lambda event: None)
+            until = time.monotonic() + 20
+            while tier.position() is None and time.monotonic() < until:
+                time.sleep(0.001)
+            yield tier
+
+    def sequence(self, tier):
+        return tier.number
+
+    def name(self, tier, key):
+        """Return the names of the hash and of the field that have *key*."""
+        epoch, generation = tier.server.command("HMGET", "bifrost:meta", "epoch", "g")
+        group = key[17:].partition(b"?")[0]
+        return b"bifrost:%b.%b:%b" % (epoch, generation, group), key[:17] + key[17 + len(group) :]
+
+    def kept(self, tier, key):
+        envelope = tier.server.command("HGET", *self.name(tier, key))
+        return envelope and envelope[32 + len(key) :]
+
+    def plant(self, tier, key, entry):
+        tier.server.command("HSET", *self.name(tier, key), pack(key, entry))
+
+    def damage(self, tier, key):
+        envelope = bytearray(tier.server.command("HGET", *self.name(tier, key)))
+        envelope[-1] ^= 4
+        tier.server.command("HSET", *self.name(tier, key), bytes(envelope))
 
 
 class TestTieredCache(TierSuite):
