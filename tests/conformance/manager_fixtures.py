@@ -35,6 +35,9 @@ FOLDER = Path(tempfile.mkdtemp(prefix="bifrost-compliance-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 CATALOGUE_URL = os.environ.get("BIFROST_COMPLIANCE_URL", f"sqlite:///{FOLDER / 'catalogue.sqlite'}")
 STORE = FOLDER / "store"
+SECRET = FOLDER / "secret"
+SECRET.touch(mode=0o600)
+SECRET.write_text("an example of a secret, long enough", encoding="ascii")
 
 HERO = "bifrost:///assets/hero"
 MOODBOARD = "bifrost:///assets/moodboard"
@@ -136,6 +139,12 @@ fixtures = {
                 "statement_timeout_s": 5.5,
                 "store": str(FOLDER / "another store"),
                 "workflow": "wip > done",
+                "tokens": "optional",
+                "algorithms": "HS256",
+                "key_file": str(SECRET),
+                "audience": "bifrost",
+                "issuer": "https://studio.example",
+                "leeway_s": 5.5,
             },
             "some_settings_with_a_subset_of_keys": {"lock_timeout_s": 3.5},
         }

@@ -355,6 +355,11 @@ _CHANGED_SINCE: Final = (
     .where(changes.c.number > sa.bindparam("number"), changes.c.asset != 0)
     .distinct()
 )
+_RULES_CHANGED: Final = (
+    sa.select(changes.c.number)
+    .where(changes.c.number > sa.bindparam("number"), changes.c.asset == 0)
+    .limit(1)
+)
 _LAST_DELETED: Final = sa.select(deleted_assets.c.id, deleted_assets.c.latest_version).where(
     deleted_assets.c.id.in_(sa.select(each_text("ids", "asked").c.value))
 )
@@ -369,6 +374,11 @@ def last_deleted(connection: sa.Connection, ids: Iterable[str]) -> dict[str, int
 def change_number(connection: sa.Connection) -> int:
     """Return the number of the last change; 0 before the first."""
     return int(connection.execute(_CHANGE_NUMBER).scalar_one())
+
+
+def rules_changed_since(connection: sa.Connection, number: int) -> bool:
+    """Return whether a rule of access changed after change *number*."""
+    return connection.execute(_RULES_CHANGED, {"number": number}).first() is not None
 
 
 def changed_since(connection: sa.Connection, number: int) -> set[str]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import sqlalchemy as sa
 
@@ -20,10 +20,11 @@ from bifrost.catalogue import (
     publishes,
     publishing,
     representations,
+    searching,
     status,
     upkeep,
 )
-from bifrost.catalogue.access import Rule, Rules
+from bifrost.catalogue.access import Access, Rule
 from bifrost.catalogue.checking import Problem
 from bifrost.catalogue.database import Database
 from bifrost.catalogue.publishes import PublishRow
@@ -33,7 +34,6 @@ from bifrost.catalogue.records import (
     AssetRecord,
     Outcome,
     Publication,
-    Refused,
     Representation,
     VersionPolicy,
     VersionRecord,
@@ -43,6 +43,10 @@ from bifrost.catalogue.status import StatusRecord, Workflow
 from bifrost.catalogue.store import Store
 from bifrost.errors import AssetNotFoundException, Code
 from bifrost.model.entity_reference import LATEST, reference_for
+from bifrost.model.permissions import User, name_of
+
+# Who was away for longer forgets everything; a list of it would take as long to go through.
+_MOST_CHANGES: Final = 50_000
 
 
 class Catalogue(RelationshipCalls, QueryCalls):
@@ -119,28 +123,36 @@ class Catalogue(RelationshipCalls, QueryCalls):
         queries: Sequence[tuple[str, str | None]],
         policy: VersionPolicy = NEWEST,
         *,
-        user: str | None = None,
+        user: User | None = None,
+        actions: Sequence[str] = ("resolve",),
+        projects: Sequence[str] = (),
     ) -> list[Outcome]:
         """
         Return one outcome for each (asset id, version) of *queries*, in order.
 
-        A version is a number's digits, `latest`, a status, or None for what *policy* says. What *user*
-        may not read is `Refused`; None asks without rules.
+        Args:
+            queries: A version is a number's digits, `latest`, a status, or None for what *policy* says.
+            policy: What floating references mean.
+            user: Who asks: what they may not do *actions* with is `Refused`. None asks without rules.
+            actions: `resolve` to learn where files lie, `read` to see what else is known.
+            projects: Whose own assets an id means before the shared one; see `bifrost.model.projects`.
         """
         with self._database.read() as connection:
-            outcomes = assets.resolve(connection, queries, policy)
+            outcomes = searching.resolve(connection, queries, policy, projects)
             if user is None:
                 return outcomes
-            rules = Rules(access.all_rules(connection))
-        if not rules.restrict("read"):
-            return outcomes
-        return [
-            outcome if rules.allow(user, asset_id, "read") else Refused(asset_id, "read", user)
-            for outcome, (asset_id, _) in zip(outcomes, queries, strict=True)
-        ]
+            ids = searching.ids_of(outcomes)
+            allowed = access.read(connection, user, ids)
+        for action in actions:
+            if not allowed.is_open(action):
+                outcomes = [
+                    allowed.refusal(asset_id, action) or outcome
+                    for asset_id, outcome in zip(ids, outcomes, strict=True)
+                ]
+        return outcomes
 
     def publish(
-        self, publications: Sequence[Publication], *, user: str | None = None
+        self, publications: Sequence[Publication], *, user: User | None = None
     ) -> list[VersionRecord]:
         """
         Write the next version of each asset, all or none; return one record for each, in order.
@@ -165,7 +177,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
         self,
         publications: Sequence[Publication],
         *,
-        user: str | None = None,
+        user: User | None = None,
         first: Callable[[sa.Connection], None] = lambda _: None,
     ) -> Iterator[tuple[sa.Connection, list[VersionRecord]]]:
         """
@@ -177,7 +189,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
         batch = checks.checked(publications)
         with self._database.write() as connection:
             first(connection)
-            self._check(connection, user, [p.asset_id for p in publications], "publish")
+            self._check_publications(connection, user, publications)
             records, placed = publishing.publish(
                 connection, batch, self._now_us(), self.store, self.workflow.first
             )
@@ -229,7 +241,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
         metadata: Mapping[str, Any],
         *,
         replace: bool = False,
-        user: str | None = None,
+        user: User | None = None,
     ) -> dict[str, Any]:
         """
         Set the keys of *metadata* in the asset's, those of value None removed; return all of it then.
@@ -242,12 +254,13 @@ class Catalogue(RelationshipCalls, QueryCalls):
             PermissionDeniedException: *user* may not write it; None asks without rules.
         """
         with self._database.write() as connection:
-            self._check(connection, user, [asset_id], "write")
+            becoming = {asset_id: metadata} if isinstance(metadata, Mapping) else None
+            self._check(connection, user, [asset_id], "write", becoming)
             return upkeep.set_metadata(
                 connection, asset_id, metadata, replace=replace, now_us=self._now_us()
             )
 
-    def set_deprecated(self, asset_id: str, deprecated: bool, *, user: str | None = None) -> None:
+    def set_deprecated(self, asset_id: str, deprecated: bool, *, user: User | None = None) -> None:
         """
         Mark the asset as one that people should not use any more, or undo that.
 
@@ -259,7 +272,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
             self._check(connection, user, [asset_id], "write")
             upkeep.set_deprecated(connection, asset_id, deprecated, self._now_us())
 
-    def delete(self, asset_id: str, *, user: str | None = None) -> None:
+    def delete(self, asset_id: str, *, user: User | None = None) -> None:
         """
         Remove the asset and all its versions. Their numbers are never used again.
 
@@ -270,7 +283,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
         """
         with self._database.write() as connection:
             self._check(connection, user, [asset_id], "delete")
-            number = upkeep.delete(connection, asset_id, user or "", self._now_us())
+            number = upkeep.delete(connection, asset_id, name_of(user), self._now_us())
         self.store.remove(asset_id, number)
 
     # Workflow
@@ -279,6 +292,15 @@ class Catalogue(RelationshipCalls, QueryCalls):
         """Return where version *number* of the asset stands, and how it came there."""
         with self._database.read() as connection:
             return status.status_of(connection, self.workflow, asset_id, number)
+
+    def display_names(self, asset_ids: Iterable[str], locale: str) -> dict[str, str]:
+        """
+        Return the names that those assets have in *locale* (`displayNames` in their metadata), by id.
+
+        `de-AT` falls back to `de`; an asset that has neither is left out. One round trip.
+        """
+        with self._database.read() as connection:
+            return searching.display_names(connection, asset_ids, locale)
 
     def statuses(self, versions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], StatusRecord]:
         """Return where each (asset id, number) stands, and how it came there. One round trip."""
@@ -292,7 +314,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
         stage: str,
         *,
         reason: str = "",
-        user: str | None = None,
+        user: User | None = None,
     ) -> StatusRecord:
         """
         Move a version, the newest where *version* is None, to the workflow's *stage*.
@@ -317,7 +339,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
                 self.workflow,
                 record,
                 stage,
-                user=user or "",
+                user=name_of(user),
                 reason=reason,
                 now_us=self._now_us(),
             )
@@ -382,42 +404,62 @@ class Catalogue(RelationshipCalls, QueryCalls):
         with self._database.read() as connection:
             return access.all_rules(connection)
 
-    def allow(self, rules: Sequence[Rule], *, user: str = "") -> None:
+    def allow(self, rules: Sequence[Rule], *, user: User | None = None) -> None:
         """
         Add rules. What a rule covers is from then on closed to those whom no covering rule names.
 
         Raises:
             InvalidTraitsException: a rule can't be.
+            PermissionDeniedException: *user* has proved to be somebody, and no admin.
         """
+        access.check_admin(user)
         with self._database.write() as connection:
-            access.add(connection, rules, user, self._now_us())
+            access.add(connection, rules, name_of(user), self._now_us())
 
-    def disallow(self, rules: Sequence[Rule]) -> int:
-        """Remove rules; return how many there were."""
+    def disallow(self, rules: Sequence[Rule], *, user: User | None = None) -> int:
+        """
+        Remove rules; return how many there were.
+
+        Raises:
+            PermissionDeniedException: *user* has proved to be somebody, and no admin.
+        """
+        access.check_admin(user)
         with self._database.write() as connection:
             return access.remove(connection, rules, self._now_us())
 
-    def permitted(self, user: str, asset_ids: Sequence[str], action: str) -> list[bool]:
-        """Return for each asset whether *user* may do *action* with it. One round trip."""
+    def access(self, user: User, asset_ids: Iterable[str]) -> Access:
+        """Return what *user* may do with the assets. At most two round trips for any number."""
         with self._database.read() as connection:
-            rules = Rules(access.all_rules(connection))
-        return [rules.allow(user, asset_id, action) for asset_id in asset_ids]
+            return access.read(connection, user, asset_ids)
 
-    def permissions(self, user: str, asset_id: str) -> dict[str, bool]:
-        """Return for each action whether *user* may do it with the asset. One round trip."""
-        with self._database.read() as connection:
-            rules = Rules(access.all_rules(connection))
-        return {action: rules.allow(user, asset_id, action) for action in access.ACTIONS}
+    def permitted(self, user: User, asset_ids: Sequence[str], action: str) -> list[bool]:
+        """Return for each asset whether *user* may do *action* with it. As `access`."""
+        allowed = self.access(user, asset_ids)
+        return [allowed.allow(asset_id, action) for asset_id in asset_ids]
+
+    def permissions(self, user: User, asset_id: str) -> dict[str, bool]:
+        """Return for each action whether *user* may do it with the asset. As `access`."""
+        allowed = self.access(user, [asset_id])
+        return {action: allowed.allow(asset_id, action) for action in access.ACTIONS}
 
     def _check(
         self,
         connection: sa.Connection,
-        user: str | None,
+        user: User | None,
         asset_ids: Sequence[str],
         action: str,
+        becoming: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         if user is not None:
-            Rules(access.all_rules(connection)).check(user, asset_ids, action)
+            access.check(connection, user, asset_ids, action, becoming=becoming)
+
+    def _check_publications(
+        self, connection: sa.Connection, user: User | None, publications: Sequence[Publication]
+    ) -> None:
+        becoming: dict[str, dict[str, Any]] = {}
+        for each in publications:
+            becoming.setdefault(each.asset_id, {}).update(each.asset_metadata)
+        self._check(connection, user, list(becoming), "publish", becoming)
 
     # Changes
 
@@ -430,6 +472,22 @@ class Catalogue(RelationshipCalls, QueryCalls):
         """Return the ids of the assets that changed after `change_number()` was *number*."""
         with self._database.read() as connection:
             return assets.changed_since(connection, number)
+
+    def changes_since(self, number: int) -> tuple[int, set[str] | None]:
+        """
+        Return `change_number()` and the ids of the assets that changed after *number*, as of one moment.
+
+        None in their place where everything may have changed: a rule of access did, *number* is of
+        another catalogue or later than a restored one, or it is too long ago.
+        """
+        with self._database.read() as connection:
+            newest = assets.change_number(connection)
+            if newest == number:
+                return newest, set()
+            is_known = number < newest <= number + _MOST_CHANGES
+            if not is_known or assets.rules_changed_since(connection, number):
+                return newest, None
+            return newest, assets.changed_since(connection, number)
 
     # Publishes on their way
 
@@ -444,10 +502,17 @@ class Catalogue(RelationshipCalls, QueryCalls):
             return row
 
     def register_publish(
-        self, row: PublishRow, registered: PublishRow, publications: Sequence[Publication]
+        self,
+        row: PublishRow,
+        registered: PublishRow,
+        publications: Sequence[Publication],
+        *,
+        user: User | None = None,
     ) -> PublishRow:
         """
         Make the versions of the publish *row* and record *registered*, in one transaction.
+
+        *user* is who does, by default whoever began it, by name.
 
         Returns what is recorded then: *registered* with its results; or, where the publish is not what
         *row* says any more, what somebody else made of it, and nothing is made.
@@ -463,7 +528,8 @@ class Catalogue(RelationshipCalls, QueryCalls):
                 raise _OvertakenError(now)
 
         try:
-            with self.publishing(publications, user=row.created_by, first=still) as made:
+            who = row.created_by if user is None else user
+            with self.publishing(publications, user=who, first=still) as made:
                 connection, records = made
                 results = [reference_for(rec.asset_id, rec.number) for rec in records]
                 registered = registered._replace(results=results)
@@ -473,13 +539,12 @@ class Catalogue(RelationshipCalls, QueryCalls):
         return registered
 
     def check_publications(
-        self, publications: Sequence[Publication], *, user: str | None = None
+        self, publications: Sequence[Publication], *, user: User | None = None
     ) -> None:
         """Raise what `publish` would, as far as it doesn't depend on dependencies and files."""
         checks.checked(publications)
         with self._database.read() as connection:
-            ids = [publication.asset_id for publication in publications]
-            self._check(connection, user, ids, "publish")
+            self._check_publications(connection, user, publications)
             publishing.check_expected(connection, publications)
 
     def move_publish(self, before: PublishRow, after: PublishRow) -> PublishRow:

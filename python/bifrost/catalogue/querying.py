@@ -10,6 +10,7 @@ from bifrost.catalogue import query as queries
 from bifrost.catalogue.database import Database
 from bifrost.catalogue.query import saved
 from bifrost.catalogue.records import from_microseconds
+from bifrost.model.permissions import User, name_of
 
 if TYPE_CHECKING:
     from bifrost.catalogue.query import QueryPage
@@ -22,7 +23,7 @@ class QueryCalls:
     _database: Database
     _now_us: Callable[[], int]
 
-    def query(self, document: Mapping[str, Any], *, user: str | None = None) -> QueryPage:
+    def query(self, document: Mapping[str, Any], *, user: User | None = None) -> QueryPage:
         """
         Return the page of assets, or of groups, that *document* asks for.
 
@@ -35,7 +36,7 @@ class QueryCalls:
         with self._database.read() as connection:
             return queries.query(connection, document, now=now, user=user)
 
-    def save_query(self, name: str, document: Mapping[str, Any], *, user: str = "") -> SavedQuery:
+    def save_query(self, name: str, document: Mapping[str, Any], *, user: User = "") -> SavedQuery:
         """
         Keep *document* under *name*, in place of an earlier one.
 
@@ -43,7 +44,8 @@ class QueryCalls:
             InvalidQueryException: the document is not of the language, or the name can't be one.
         """
         with self._database.write() as connection:
-            return saved.save(connection, name, document, now_us=self._now_us(), created_by=user)
+            by = name_of(user)
+            return saved.save(connection, name, document, now_us=self._now_us(), created_by=by)
 
     def saved_queries(self) -> list[SavedQuery]:
         """Return the saved queries, by name."""
@@ -55,7 +57,7 @@ class QueryCalls:
         name: str,
         overrides: Mapping[str, Any] | None = None,
         *,
-        user: str | None = None,
+        user: User | None = None,
     ) -> QueryPage:
         """
         Return the page of a saved query; *overrides* may be another limit, offset, cursor, fields, count.

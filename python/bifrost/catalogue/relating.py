@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bifrost.catalogue import access, edge_listing, edges, integrity, relationships
-from bifrost.catalogue.access import Rules
 from bifrost.catalogue.database import Database
 from bifrost.catalogue.edge_values import Relationship
 from bifrost.catalogue.edges import DEPENDENCY
 from bifrost.catalogue.graph import Graph
 from bifrost.catalogue.integrity import Break
 from bifrost.catalogue.records import NEWEST, Dependency, Dependent, VersionPolicy
+from bifrost.model.permissions import User, name_of
 
 End = tuple[str, str | None]
 """An asset's id and a version: a number's digits, a tag, or None where it floats."""
@@ -58,6 +58,20 @@ class RelationshipCalls:
         with self._database.read() as connection:
             return edge_listing.relationships_of(connection, asset_id, number, **filters)
 
+    def relationships_of_each(
+        self, wanted: Sequence[tuple[str, int | None]], *, limit: int, **filters: Any
+    ) -> list[list[Relationship]]:
+        """
+        Return what `relationships_of` returns for each (asset id, number), as of one moment.
+
+        One connection, and a statement for each.
+        """
+        with self._database.read() as connection:
+            return [
+                edge_listing.relationships_of(connection, asset_id, number, limit=limit, **filters)
+                for asset_id, number in wanted
+            ]
+
     def add_relationship(
         self,
         source: End,
@@ -65,7 +79,7 @@ class RelationshipCalls:
         relationship_type: str = DEPENDENCY,
         metadata: Mapping[str, Any] | None = None,
         *,
-        user: str | None = None,
+        user: User | None = None,
     ) -> Relationship:
         """
         Add an edge and return it. See `bifrost.catalogue.edges.add`.
@@ -81,7 +95,7 @@ class RelationshipCalls:
                 target,
                 relationship_type,
                 metadata,
-                by=user or "",
+                by=name_of(user),
                 now_us=self._now_us(),
             )
 
@@ -93,7 +107,7 @@ class RelationshipCalls:
         metadata: Mapping[str, Any] | None = None,
         *,
         replace: bool = False,
-        user: str | None = None,
+        user: User | None = None,
     ) -> Relationship:
         """
         Change what an added edge says and return it. See `bifrost.catalogue.edges.update`.
@@ -119,7 +133,7 @@ class RelationshipCalls:
         target: End,
         relationship_type: str = DEPENDENCY,
         *,
-        user: str | None = None,
+        user: User | None = None,
     ) -> Relationship:
         """
         Remove an added edge and return what it was. See `bifrost.catalogue.edges.remove`.
@@ -138,6 +152,6 @@ class RelationshipCalls:
         with self._database.read() as connection:
             return integrity.validate_relationships(connection)
 
-    def _may_relate(self, connection: Any, user: str | None, source: End) -> None:
+    def _may_relate(self, connection: Any, user: User | None, source: End) -> None:
         if user is not None:
-            Rules(access.all_rules(connection)).check(user, [source[0]], "relate")
+            access.check(connection, user, [source[0]], "relate")

@@ -13,6 +13,7 @@ from bifrost.catalogue.records import NoSuchAsset, NoSuchVersion, Refused
 from bifrost.errors import AssetException, CatalogueError, ConfigurationError
 from bifrost.errors import Code as Failure
 from bifrost.manager.questions import Code, Unanswerable
+from bifrost.model.permissions import naming_permission
 
 ErrorCallback = Callable[[int, errors.BatchElementError], None]
 
@@ -39,8 +40,9 @@ def outcome_of(outcome: NoSuchAsset | NoSuchVersion | Refused | Unanswerable) ->
     """Return OpenAssetIO's code for what the catalogue has no version for, and its message."""
     if isinstance(outcome, Unanswerable):
         return outcome
-    code = Code.kAuthError if isinstance(outcome, Refused) else Code.kEntityResolutionError
-    return Unanswerable(code, outcome.message)
+    if isinstance(outcome, Refused):
+        return Unanswerable(Code.kAuthError, naming_permission(outcome.message, outcome.action))
+    return Unanswerable(Code.kEntityResolutionError, outcome.message)
 
 
 _CODES: Final[dict[Failure, Any]] = {
@@ -61,5 +63,7 @@ def unanswerable(error: AssetException) -> Unanswerable:
     Failures that OpenAssetIO has no code for begin with our own: `conflict: …`, `storage: …`.
     """
     if error.code in _CODES:
-        return Unanswerable(_CODES[error.code], error.message)
+        permission = error.required_permission
+        message = naming_permission(error.message, permission) if permission else error.message
+        return Unanswerable(_CODES[error.code], message)
     return Unanswerable(Code.kUnknown, f"{error.code}: {error.message}")

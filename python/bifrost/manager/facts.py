@@ -9,10 +9,11 @@ from enum import Flag, auto
 from typing import TYPE_CHECKING, Any, Final
 
 from bifrost.catalogue.records import AssetRecord, Representation, VersionRecord
+from bifrost.model.permissions import User
 
 if TYPE_CHECKING:
     from bifrost.catalogue import Catalogue
-    from bifrost.catalogue.access import Rules
+    from bifrost.catalogue.access import Access
     from bifrost.catalogue.status import StatusRecord
 
 
@@ -23,7 +24,7 @@ class Needs(Flag):
     ASSETS = auto()
     REPRESENTATIONS = auto()
     STATUSES = auto()
-    RULES = auto()
+    ACCESS = auto()
 
 
 _NO_REPRESENTATIONS: Final[Mapping[str, Representation]] = {}
@@ -41,14 +42,13 @@ class Facts:
     """
 
     def __init__(
-        self, catalogue: Catalogue, user: str, records: Iterable[VersionRecord], needs: Needs
+        self, catalogue: Catalogue, user: User, records: Iterable[VersionRecord], needs: Needs
     ) -> None:
-        self.user = user
         self._properties: dict[str, dict[str, Any]] = {}
         self._assets: dict[str, AssetRecord] = {}
         self._representations: dict[tuple[str, int], dict[str, Representation]] = {}
         self._statuses: dict[tuple[str, int], StatusRecord] = {}
-        self._rules: Rules | None = None
+        self._access: Access | None = None
         if needs is Needs.NOTHING:
             return
         versions = list(dict.fromkeys((record.asset_id, record.number) for record in records))
@@ -58,10 +58,8 @@ class Facts:
             self._representations = catalogue.representations(versions)
         if Needs.STATUSES in needs:
             self._statuses = catalogue.statuses(versions)
-        if Needs.RULES in needs:
-            from bifrost.catalogue.access import Rules
-
-            self._rules = Rules(catalogue.rules())
+        if Needs.ACCESS in needs:
+            self._access = catalogue.access(user, {asset_id for asset_id, _ in versions})
 
     def asset(self, record: VersionRecord) -> AssetRecord | None:
         """Return the version's asset; None where it was deleted a moment ago."""
@@ -77,7 +75,7 @@ class Facts:
 
     def may(self, record: VersionRecord, action: str) -> bool:
         """Return whether who asks may do *action* with the version's asset."""
-        return self._rules is None or self._rules.allow(self.user, record.asset_id, action)
+        return self._access is None or self._access.allow(record.asset_id, action)
 
     def properties(self, record: VersionRecord) -> dict[str, Any]:
         """Return what was read from the version's file; parsed once, so not to be changed."""

@@ -20,8 +20,9 @@ from openassetio.managerApi import EntityReferencePagerInterface, ManagerInterfa
 from openassetio.trait import TraitsData
 
 from bifrost.catalogue.records import VersionRecord
+from bifrost.errors import PermissionDeniedException
 from bifrost.manager import representations, settings
-from bifrost.manager.answers import ErrorCallback, error_of, translated_errors
+from bifrost.manager.answers import ErrorCallback, error_of, translated_errors, unanswerable
 from bifrost.manager.facts import Facts, Needs
 from bifrost.manager.pagers import Pager
 from bifrost.manager.policy import policy_for
@@ -35,6 +36,7 @@ from bifrost.manager.questions import (
     readable,
 )
 from bifrost.manager.relations import Relation
+from bifrost.manager.vocabulary import ENTITY, LOCATION, NAME, ORIGINAL, VERSION
 from bifrost.manager.writers import TRAITS_NEED, traits_of, writers_for
 from bifrost.model.entity_reference import PREFIX, AssetReference, is_asset_reference
 
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from bifrost.catalogue import Catalogue
     from bifrost.manager.publishing import Publishing
     from bifrost.publishing import Publisher
+    from bifrost.tokens import Verifier
 
 IDENTIFIER: Final = "org.bifrost.assetmanager"
 DISPLAY_NAME: Final = "Bifrost Asset Manager"
@@ -80,6 +83,9 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         statement_timeout_s: Seconds that one statement may take on a server.
         store: The folder of published files; "" for one beside the catalogue.
         workflow: Stages of versions and their moves; "" for the default ones.
+        tokens, algorithms, key_file, audience, issuer, leeway_s: Whether and how people must prove who
+            they are, with the token of the locale's `auth.BearerToken`; as `[access]` of Bifrost's
+            settings. Who can't fails with kAuthError, whatever they ask.
 
     Args:
         on_published: Called with the references whose answers a publish through OpenAssetIO changed;
@@ -92,6 +98,7 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         self._settings: dict[str, Any] | None = None
         self._catalogue: Catalogue | None = None
         self._publisher: Publisher | None = None
+        self._verifier: Verifier | None = None
         self._opening = threading.Lock()
 
     # Identity and lifecycle
@@ -118,11 +125,14 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         Take *managerSettings* over those in force; with `{}` nothing changes.
 
         Raises:
-            ConfigurationException: an unknown setting, a wrong type, a URL that names no catalogue.
+            ConfigurationException: an unknown setting, a wrong type, a URL that names no catalogue, a
+                key that can't be used.
         """
         before = self._current_settings()
         after = {**before, **settings.checked(managerSettings)}
+        verifier = settings.verifier(after)
         with self._opening:
+            self._verifier = verifier
             if after != before and self._catalogue is not None:
                 self._catalogue.close()
                 self._catalogue = self._publisher = None
@@ -155,7 +165,9 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         successCallback: Callable[[int, bool], None],
         errorCallback: ErrorCallback,
     ) -> None:
-        asker = asker_of(context)
+        asker = self._asker(context, "resolve", len(entityReferences), errorCallback)
+        if asker is None:
+            return
         asked = [parsed(reference.toString()) for reference in entityReferences]
         answers = self._answers(asked, asker)
         facts = self._facts(answers, asker, Needs.NOTHING)
@@ -174,13 +186,17 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         successCallback: Callable[[int, set[str]], None],
         errorCallback: ErrorCallback,
     ) -> None:
-        asker = asker_of(context)
-        if entityTraitsAccess != EntityTraitsAccess.kRead:
+        is_read = entityTraitsAccess == EntityTraitsAccess.kRead
+        action = "read" if is_read else "publish"
+        asker = self._asker(context, action, len(entityReferences), errorCallback)
+        if asker is None:
+            return
+        if not is_read:
             with translated_errors():
                 needed = self._publishing(asker).needed(_strings(entityReferences))
             _report(needed, successCallback, errorCallback)
             return
-        answers = self._answers(_readable(entityReferences), asker)
+        answers = self._answers(_readable(entityReferences), asker, ("read",))
         facts = self._facts(answers, asker, TRAITS_NEED)
         for index, (one, outcome) in enumerate(answers):
             if not isinstance(outcome, VersionRecord):
@@ -204,14 +220,20 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         successCallback: Callable[[int, TraitsData], None],
         errorCallback: ErrorCallback,
     ) -> None:
-        asker = asker_of(context)
-        if resolveAccess != ResolveAccess.kRead:
+        is_read = resolveAccess == ResolveAccess.kRead
+        action = "resolve" if is_read else "publish"
+        asker = self._asker(context, action, len(entityReferences), errorCallback)
+        if asker is None:
+            return
+        if not is_read:
             with translated_errors():
                 found = self._publishing(asker).destinations(_strings(entityReferences), traitSet)
             _report(found, successCallback, errorCallback)
             return
         writers, needs = writers_for(traitSet)
-        answers = self._answers(_readable(entityReferences), asker)
+        answers = self._answers(_readable(entityReferences), asker, _actions_for(traitSet))
+        if asker.locale and NAME in traitSet:
+            answers = self._named(answers, asker.locale)
         facts = self._facts(answers, asker, needs)
         for index, (one, outcome) in enumerate(answers):
             if not isinstance(outcome, VersionRecord):
@@ -243,9 +265,11 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         successCallback: Callable[[int, EntityReferencePagerInterface], None],
         errorCallback: ErrorCallback,
     ) -> None:
-        asker = asker_of(context)
+        asker = self._asker(context, "read", len(entityReferences), errorCallback)
+        if asker is None:
+            return
         relation = Relation(relationshipTraitsData, resultTraitSet, asker, relationsAccess)
-        answers = self._answers(_readable(entityReferences), asker)
+        answers = self._answers(_readable(entityReferences), asker, ("read",))
         for index, (one, outcome) in enumerate(answers):
             if isinstance(outcome, VersionRecord):
                 successCallback(index, self._pager(relation, one, outcome, pageSize))
@@ -264,8 +288,10 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         successCallback: Callable[[int, EntityReferencePagerInterface], None],
         errorCallback: ErrorCallback,
     ) -> None:
-        asker = asker_of(context)
-        [(one, outcome)] = self._answers(_readable([entityReference]), asker)
+        asker = self._asker(context, "read", len(relationshipTraitsDatas), errorCallback)
+        if asker is None:
+            return
+        [(one, outcome)] = self._answers(_readable([entityReference]), asker, ("read",))
         for index, relationship in enumerate(relationshipTraitsDatas):
             if isinstance(outcome, VersionRecord):
                 relation = Relation(relationship, resultTraitSet, asker, relationsAccess)
@@ -285,8 +311,11 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         successCallback: Callable[[int, EntityReference], None],
         errorCallback: ErrorCallback,
     ) -> None:
+        asker = self._asker(context, "publish", len(entityReferences), errorCallback)
+        if asker is None:
+            return
         with translated_errors():
-            publishing = self._publishing(asker_of(context))
+            publishing = self._publishing(asker)
             working = publishing.preflight(
                 _strings(entityReferences), traitsHints, publishingAccess
             )
@@ -302,8 +331,11 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         successCallback: Callable[[int, EntityReference], None],
         errorCallback: ErrorCallback,
     ) -> None:
+        asker = self._asker(context, "publish", len(entityReferences), errorCallback)
+        if asker is None:
+            return
         with translated_errors():
-            publishing = self._publishing(asker_of(context))
+            publishing = self._publishing(asker)
             final = publishing.register(
                 _strings(entityReferences), entityTraitsDatas, publishingAccess
             )
@@ -315,16 +347,54 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
             for each in results
         ]
 
+    # Who asks
+
+    def _asker(
+        self, context: Context, action: str, elements: int, errorCallback: ErrorCallback
+    ) -> Asker | None:
+        """Return who asks; None, having said so of each element, where their token can't be believed."""
+        verifier = self._verifier
+        if verifier is None:
+            verifier = self._verifier = settings.verifier(self._current_settings())
+        try:
+            with translated_errors():
+                return asker_of(context, verifier, action)
+        except PermissionDeniedException as error:
+            refusal = error_of(unanswerable(error))
+        for index in range(elements):
+            errorCallback(index, refusal)
+        return None
+
     # The catalogue
 
-    def _answers(self, asked: Sequence[AssetReference | Unanswerable], asker: Asker) -> list[Asked]:
+    def _answers(
+        self,
+        asked: Sequence[AssetReference | Unanswerable],
+        asker: Asker,
+        actions: Sequence[str] = ("resolve",),
+    ) -> list[Asked]:
         """Return what was asked and what came of it, for each reference, in one round trip."""
         queries = [(one.asset_id, one.version) for one in asked if isinstance(one, AssetReference)]
         with translated_errors():
-            outcomes = iter(self._opened().resolve(queries, asker.policy, user=asker.user))
+            found = self._opened().resolve(
+                queries, asker.policy, user=asker.user, actions=actions, projects=asker.projects
+            )
+        outcomes = iter(found)
         return [
             (one, next(outcomes)) if isinstance(one, AssetReference) else (NOTHING, one)
             for one in asked
+        ]
+
+    def _named(self, answers: Sequence[Asked], locale: str) -> list[Asked]:
+        """Return *answers* with the names that their assets have in *locale*. One round trip."""
+        ids = {outcome.asset_id for _, outcome in answers if isinstance(outcome, VersionRecord)}
+        with translated_errors():
+            names = self._opened().display_names(ids, locale)
+        return [
+            (one, outcome._replace(name=names[outcome.asset_id]))
+            if isinstance(outcome, VersionRecord) and outcome.asset_id in names
+            else (one, outcome)
+            for one, outcome in answers
         ]
 
     def _facts(self, answers: Sequence[Asked], asker: Asker, needs: Needs) -> Facts:
@@ -366,6 +436,14 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         if self._settings is None:
             self._settings = settings.defaults()
         return self._settings
+
+
+def _actions_for(traits: set[str]) -> Sequence[str]:
+    """Return the permissions that resolving *traits* needs: what is beyond the file is read."""
+    return ("resolve",) if traits <= _OF_THE_FILE else ("resolve", "read")
+
+
+_OF_THE_FILE: Final = frozenset({ENTITY, LOCATION, VERSION, NAME, ORIGINAL})
 
 
 def _strings(references: Sequence[EntityReference]) -> list[str]:

@@ -105,8 +105,8 @@ class Publishing:
         draft = self._draft(target, data, path_of(target.asset_id, str(location)))
         if target.publish is None:
             return self._publisher.publish([draft], user=self._asker.user).results[0]
-        self._publisher.write(target.publish, draft)
-        return self._publisher.resume(target.publish).results[0]
+        self._publisher.write(target.publish, draft, user=self._asker.user)
+        return self._publisher.resume(target.publish, user=self._asker.user).results[0]
 
     def _draft(self, target: Target, data: TraitsData, path: str) -> Draft:
         begun = self._begun(target)

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from openassetio import errors
 
 from bifrost.catalogue.records import Outcome, VersionPolicy
-from bifrost.manager.vocabulary import POLICY
+from bifrost.manager.vocabulary import POLICY, TOKEN
 from bifrost.model.entity_reference import (
     AssetReference,
     is_asset_reference,
     parse,
     reference_for,
 )
+from bifrost.model.permissions import User, name_of
+from bifrost.model.projects import projects_of
+from bifrost.tokens import IGNORED, REQUIRED, Verifier
 
 if TYPE_CHECKING:
     from openassetio import Context
+    from openassetio.trait import TraitsData
 
 Code = errors.BatchElementError.ErrorCode
 
@@ -47,33 +51,61 @@ class Asker(NamedTuple):
 
     Attributes:
         policy: What floating references mean.
-        user: Their name, or "" for somebody who doesn't say.
+        user: Who they have proved to be, or say that they are; "" for somebody who doesn't say.
+        projects: Whose own assets references mean before the shared ones.
+        locale: The language in which they want names, or "".
     """
 
     policy: VersionPolicy
-    user: str
+    user: User
+    projects: tuple[str, ...] = ()
+    locale: str = ""
+
+    @property
+    def name(self) -> str:
+        """What is recorded of them."""
+        return name_of(self.user)
 
 
 _NOBODY: Final = Asker(VersionPolicy(), "")
 
 
-def asker_of(context: Context) -> Asker:
+def asker_of(context: Context, verifier: Verifier, action: str) -> Asker:
     """
     Return who asks, from a context's locale.
 
+    Args:
+        context: The host's.
+        verifier: Whether tokens are looked at, and what they prove.
+        action: The permission that is about to be used, for the message of a refusal.
+
     Raises:
         InputValidationException: the locale's policy makes no sense.
+        PermissionDeniedException: the locale's token is missing or can't be believed.
     """
     locale = context.locale
+    proved = _proved(locale, verifier, action)
     if locale is None or not locale.hasTrait(POLICY):
-        return _NOBODY
-    version, as_of, user = (
-        str(locale.getTraitProperty(POLICY, key) or "") for key in ("version", "asOf", "user")
+        return _NOBODY if proved is None else _NOBODY._replace(user=proved)
+    version, as_of, user, project, language = (
+        str(locale.getTraitProperty(POLICY, key) or "")
+        for key in ("version", "asOf", "user", "project", "locale")
     )
     try:
-        return Asker(VersionPolicy.of(version or None, as_of or None), user)
+        policy = VersionPolicy.of(version or None, as_of or None)
+        return Asker(policy, proved or user, projects_of(project), language)
     except ValueError as error:
         raise errors.InputValidationException(f"the locale's {POLICY}: {error}") from None
+
+
+def _proved(locale: TraitsData | None, verifier: Verifier, action: str) -> User | None:
+    """Return whom the locale's token proves to ask; None where it isn't looked at."""
+    if verifier.mode == IGNORED:
+        return None
+    token = locale.getTraitProperty(TOKEN, "token") if locale is not None else None
+    if not token and verifier.mode != REQUIRED:
+        return None
+    return verifier.verify(token, action=action)
 
 
 def parsed(reference: str) -> AssetReference | Unanswerable:

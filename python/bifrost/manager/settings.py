@@ -10,6 +10,8 @@ from openassetio import errors
 
 from bifrost.catalogue.location import path_of
 from bifrost.manager.answers import translated_errors
+from bifrost.settings import AccessSettings
+from bifrost.tokens import Verifier
 
 if TYPE_CHECKING:
     from bifrost.catalogue import Catalogue
@@ -21,6 +23,12 @@ _SETTINGS: Final[dict[str, tuple[type, tuple[type, ...]]]] = {
     "statement_timeout_s": (float, (float, int)),
     "store": (str, (str,)),
     "workflow": (str, (str,)),
+    "tokens": (str, (str,)),
+    "algorithms": (str, (str,)),
+    "key_file": (str, (str,)),
+    "audience": (str, (str,)),
+    "issuer": (str, (str,)),
+    "leeway_s": (float, (float, int)),
 }
 
 
@@ -41,6 +49,7 @@ def defaults() -> dict[str, Any]:
         "statement_timeout_s": settings.catalogue.statement_timeout_s,
         "store": str(settings.store_directory),
         "workflow": settings.catalogue.workflow,
+        **settings.access._asdict(),
     }
 
 
@@ -78,12 +87,23 @@ def _check_workflow(workflow: str) -> None:
 
 def _converted(key: str, value: Any) -> Any:
     if key not in _SETTINGS:
-        known = ", ".join(sorted(_SETTINGS))
+        known = ", ".join(_SETTINGS)
         raise errors.ConfigurationException(f"{key}: no such setting; there are {known}")
     expected, accepted = _SETTINGS[key]
     if type(value) not in accepted:
         raise errors.ConfigurationException(f"{key}: expected {expected.__name__}, got {value!r}")
     return expected(value)
+
+
+def verifier(settings: dict[str, Any]) -> Verifier:
+    """
+    Return what tells who asks, as *settings* want it.
+
+    Raises:
+        ConfigurationException: they can't be: no such algorithm, a key that can't be used.
+    """
+    with translated_errors():
+        return Verifier(AccessSettings(**{key: settings[key] for key in AccessSettings._fields}))
 
 
 def opened(settings: dict[str, Any]) -> Catalogue:

@@ -192,4 +192,4 @@ def _allowed(catalogue: Catalogue, asker: Asker, ids: Iterable[str], action: str
 
 
 def _refused(asset_id: str, action: str, asker: Asker) -> Unanswerable:
-    return outcome_of(Refused(asset_id, action, asker.user))
+    return outcome_of(Refused(asset_id, action, asker.name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from openassetio_mediacreation.traits.auth import BearerTokenTrait_v1
 from openassetio_mediacreation.traits.content import LocatableContentTrait_v1
 from openassetio_mediacreation.traits.identity import DisplayNameTrait_v1
 from openassetio_mediacreation.traits.lifecycle import VersionTrait_v1
@@ -56,6 +57,7 @@ SOURCE_PATH: Final = SourcePathTrait_v1.kId
 IMAGE: Final = ImageTrait_v1.kId
 PIXELS: Final = PixelBasedTrait_v1.kId
 MANAGED: Final = ManagedTrait_v1.kId
+TOKEN: Final = BearerTokenTrait_v1.kId
 
 # Bifrost's
 POLICY: Final = ResolutionPolicyTrait_v1.kId

@@ -24,6 +24,6 @@ def record_relationships(published: Published) -> None:
             published.catalogue.add_relationship(
                 (source.asset_id, source.version),
                 (target.asset_id, target.version),
-                user=published.user,
+                user=published.who or published.user,
                 **arguments,
             )

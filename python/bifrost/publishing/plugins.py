@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bifrost.catalogue import Dependency, VersionRecord
+from bifrost.model.permissions import User
 from bifrost.publishing.drafts import Draft
 from bifrost.publishing.findings import Finding
 
@@ -59,6 +60,7 @@ class Published(NamedTuple):
         draft: What it was made from.
         catalogue: The catalogue.
         user: Who published it, or "".
+        who: The same, with what they have proved: who an action does something for.
     """
 
     asset_uri: str
@@ -66,6 +68,7 @@ class Published(NamedTuple):
     draft: Draft
     catalogue: Catalogue
     user: str
+    who: User = ""
 
 
 Reader = Callable[[Path, Lookup], Reading]

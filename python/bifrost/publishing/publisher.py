@@ -35,6 +35,8 @@ from bifrost.errors import (
     PublishRefusedException,
 )
 from bifrost.model.entity_reference import LATEST, parse, reference_for
+from bifrost.model.permissions import User, name_of
+from bifrost.model.projects import also_meant
 from bifrost.publishing import plugins
 from bifrost.publishing.drafts import ActionState, Draft, Prepared, Publish
 from bifrost.publishing.findings import ERROR, Finding
@@ -80,7 +82,7 @@ class Publisher:
     # The stages
 
     def draft(
-        self, drafts: Sequence[Draft], *, idempotency_key: str | None = None, user: str = ""
+        self, drafts: Sequence[Draft], *, idempotency_key: str | None = None, user: User = ""
     ) -> Publish:
         """
         Bring the drafts' files together and record a new publish; or return the one of that key.
@@ -111,7 +113,7 @@ class Publisher:
             self._discard(prepared)
         return Publish.of(row)
 
-    def working(self, draft: Draft, *, user: str = "") -> Publish:
+    def working(self, draft: Draft, *, user: User = "") -> Publish:
         """
         Record a publish of a file that is still to be written: at `working_path`.
 
@@ -135,17 +137,18 @@ class Publisher:
         row = self._row_at(publish_id, DRAFT, VALIDATED)
         return Path(row.drafts[0]["folder"], row.drafts[0]["main"])
 
-    def write(self, publish_id: str, draft: Draft) -> Publish:
+    def write(self, publish_id: str, draft: Draft, *, user: User | None = None) -> Publish:
         """
         Take what was written for a `working` publish as its file, and *draft* for the rest.
 
-        A *draft* of another path than `working_path` has its file copied as usual.
+        A *draft* of another path than `working_path` has its file copied as usual. *user* is who
+        does, by default whoever began it, by name.
 
         Raises:
             As `draft`; ConflictException: it is not on its way any more.
         """
         row = self._row_at(publish_id, DRAFT, VALIDATED)
-        self._check([draft], row.created_by)
+        self._check([draft], row.created_by if user is None else user)
         path = self.working_path(publish_id)
         readers = plugins.readers()
         if Path(draft.path) == path and not draft.templated:
@@ -179,15 +182,17 @@ class Publisher:
             row, row._replace(stage=stage, findings=[each._asdict() for each in findings])
         )
 
-    def register(self, publish_id: str) -> Publish:
+    def register(self, publish_id: str, *, user: User | None = None) -> Publish:
         """
         Make the versions, all or none, and record which; once, however often it is called.
+
+        *user* is who does, by default whoever began it, by name: what they had proved isn't kept.
 
         Raises:
             AssetNotFoundException: no such publish; or a dependency names what is not there.
             ConflictException: it is not validated, or was aborted; an `expected_version` is no longer
                 the newest.
-            PermissionDeniedException: who began it may not publish one of the assets.
+            PermissionDeniedException: *user* may not publish one of the assets.
             StorageException: files can't be put in place.
         """
         row = self._row_at(publish_id, VALIDATED, REGISTERED, POST_REGISTERED)
@@ -196,14 +201,16 @@ class Publisher:
         prepared = [Prepared.from_json(data) for data in row.drafts]
         publications = [each.publication(row.created_by) for each in prepared]
         registered = row._replace(stage=REGISTERED, updated_us=self._now_us())
-        made = self._catalogue.register_publish(row, registered, publications)
+        made = self._catalogue.register_publish(row, registered, publications, user=user)
         if made.stage == ABORTED:
             raise _not_at(made, VALIDATED)
         return Publish.of(made)
 
-    def finish(self, publish_id: str) -> Publish:
+    def finish(self, publish_id: str, *, user: User | None = None) -> Publish:
         """
         Do what comes behind a publish and is not done yet; what fails is recorded, never undone.
+
+        *user* is as for `register`.
 
         Raises:
             AssetNotFoundException: there is no such publish.
@@ -211,7 +218,7 @@ class Publisher:
         """
         row = self._row_at(publish_id, REGISTERED, POST_REGISTERED)
         states = {name: ActionState(**data) for name, data in row.actions.items()}
-        published = self._published(row)
+        published = self._published(row, row.created_by if user is None else user)
         for name, action in self._all_actions(row).items():
             if not states.get(name, ActionState(False, 0)).done:
                 states[name] = _done(action, published, states.get(name))
@@ -220,7 +227,7 @@ class Publisher:
         return self._moved(row, row._replace(stage=stage, actions=actions))
 
     def publish(
-        self, drafts: Sequence[Draft], *, idempotency_key: str | None = None, user: str = ""
+        self, drafts: Sequence[Draft], *, idempotency_key: str | None = None, user: User = ""
     ) -> Publish:
         """
         Take *drafts* through every stage, all or none.
@@ -234,15 +241,15 @@ class Publisher:
         """
         made = self.draft(drafts, idempotency_key=idempotency_key, user=user)
         try:
-            return self.resume(made.id)
+            return self.resume(made.id, user=user)
         except (PublishRefusedException, AssetException):
             with contextlib.suppress(BifrostError):
                 self.abort(made.id)
             raise
 
-    def resume(self, publish_id: str) -> Publish:
+    def resume(self, publish_id: str, *, user: User | None = None) -> Publish:
         """
-        Take a publish through the stages that are left.
+        Take a publish through the stages that are left; *user* is as for `register`.
 
         Raises:
             PublishRefusedException: validators found errors; it stays a draft.
@@ -255,8 +262,8 @@ class Publisher:
         if made.errors and made.stage == DRAFT:
             raise _refused(made)
         if made.stage in (VALIDATED, ABORTED):
-            made = self.register(publish_id)
-        return self.finish(publish_id) if made.stage == REGISTERED else made
+            made = self.register(publish_id, user=user)
+        return self.finish(publish_id, user=user) if made.stage == REGISTERED else made
 
     def abort(self, publish_id: str) -> Publish:
         """
@@ -292,7 +299,7 @@ class Publisher:
         return None if row is None else Publish.of(row)
 
     def _row(
-        self, prepared: Sequence[Prepared], idempotency_key: str | None, user: str
+        self, prepared: Sequence[Prepared], idempotency_key: str | None, user: User
     ) -> PublishRow:
         now_us = self._now_us()
         return PublishRow(
@@ -304,7 +311,7 @@ class Publisher:
             results=[],
             actions={},
             created_us=now_us,
-            created_by=user,
+            created_by=name_of(user),
             updated_us=now_us,
         )
 
@@ -321,7 +328,7 @@ class Publisher:
     def _now_us(self) -> int:
         return int(self._clock() * 1_000_000)
 
-    def _check(self, drafts: Sequence[Draft], user: str) -> None:
+    def _check(self, drafts: Sequence[Draft], user: User) -> None:
         # What can't be recorded is refused before any file is copied.
         for draft in drafts:
             check_draft(draft)
@@ -373,11 +380,11 @@ class Publisher:
             actions["caches"] = lambda _: announce(_floating(row.results))
         return actions
 
-    def _published(self, row: PublishRow) -> builtins.list[Published]:
+    def _published(self, row: PublishRow, user: User) -> builtins.list[Published]:
         queries = [parsed for parsed in map(_parsed, row.results) if parsed is not None]
         records = self._catalogue.resolve(queries)
         return [
-            Published(uri, record, Draft(**data["draft"]), self._catalogue, row.created_by)
+            Published(uri, record, Draft(**data["draft"]), self._catalogue, name_of(user), user)
             for uri, record, data in zip(row.results, records, row.drafts, strict=True)
             if isinstance(record, VersionRecord)
         ]
@@ -399,8 +406,8 @@ def _as_json(prepared: Iterable[Prepared]) -> list[dict[str, Any]]:
     return list(json.loads(json.dumps([each.as_json() for each in prepared])))
 
 
-def _bare(draft: Draft, user: str) -> Publication:
-    return Prepared(draft, "", "", "", 0).publication(user)
+def _bare(draft: Draft, user: User) -> Publication:
+    return Prepared(draft, "", "", "", 0).publication(name_of(user))
 
 
 def _parsed(reference: str) -> tuple[str, str | None] | None:
@@ -413,7 +420,8 @@ def _parsed(reference: str) -> tuple[str, str | None] | None:
 
 def _floating(references: Iterable[str]) -> list[str]:
     """Return the references whose meaning the versions *references* changed: all that float."""
-    ids = dict.fromkeys(parse(reference).asset_id for reference in references)
+    named = [parse(reference).asset_id for reference in references]
+    ids = dict.fromkeys([*named, *filter(None, map(also_meant, named))])
     return [reference_for(asset_id, tag) for asset_id in ids for tag in (None, LATEST)]
 
 

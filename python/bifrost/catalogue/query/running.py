@@ -18,6 +18,7 @@ from bifrost.catalogue.query.planning import Page
 from bifrost.catalogue.query.reading import readable
 from bifrost.catalogue.query.results import QueryPage
 from bifrost.catalogue.query.values import as_flag, as_integer, as_object, at, invalid
+from bifrost.model.permissions import User
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 10_000
@@ -86,7 +87,7 @@ def query(
     document: Mapping[str, Any],
     *,
     now: datetime | None = None,
-    user: str | None = None,
+    user: User | None = None,
 ) -> QueryPage:
     """
     Return the page of assets that *document* asks for; `docs/queries.md` is its language.

@@ -15,6 +15,7 @@ from bifrost.catalogue.query.running import query, read
 from bifrost.catalogue.query.values import as_object, as_text, described, invalid
 from bifrost.catalogue.records import from_microseconds, shown, to_microseconds
 from bifrost.catalogue.schema import saved_queries
+from bifrost.model.permissions import User
 
 _MAX_NAME: Final = 200
 _MAX_BYTES: Final = 1_000_000
@@ -110,7 +111,7 @@ def run(
     overrides: Mapping[str, Any] | None = None,
     *,
     now: datetime | None = None,
-    user: str | None = None,
+    user: User | None = None,
 ) -> QueryPage:
     """
     Return the page of the query of that name; *overrides* are another page's `limit`, `cursor`…

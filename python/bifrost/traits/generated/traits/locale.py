@@ -15,6 +15,167 @@ import warnings
 from openassetio.trait import TraitsData
 
 
+class CallTrait_v1:
+    """
+    What a call is part of, for logs and traces, and what else the
+    caller says of it. It changes none of our manager's answers.
+    Usage: locale
+    """
+    kId = "bifrost:locale.Call"
+
+    def __init__(self, traitsData):
+        """
+        Construct this trait view, wrapping the given data.
+
+        @param traitsData @fqref{TraitsData}} "TraitsData" The target
+        data that holds/will hold the traits properties.
+        """
+        self.__data = traitsData
+
+    def isImbued(self):
+        """
+        Checks whether the data this trait has been applied to
+        actually has this trait.
+        @return `True` if the underlying data has this trait, `False`
+        otherwise.
+        """
+        return self.isImbuedTo(self.__data)
+
+    @classmethod
+    def isImbuedTo(cls, traitsData):
+        """
+        Checks whether the given data actually has this trait.
+        @param traitsData: Data to check for trait.
+        @return `True` if the underlying data has this trait, `False`
+        otherwise.
+        """
+        return traitsData.hasTrait(cls.kId)
+
+    def imbue(self):
+        """
+        Adds this trait to the held data.
+
+        If the data already has this trait, it is a no-op.
+        """
+        self.__data.addTrait(self.kId)
+
+    @classmethod
+    def imbueTo(cls, traitsData):
+        """
+        Adds this trait to the provided data.
+
+        If the data already has this trait, it is a no-op.
+        """
+        traitsData.addTrait(cls.kId)
+
+    
+    def setAttributes(self, attributes: str):
+        """
+        Sets the attributes property.
+
+        Other attributes of the caller's context, a JSON object. Secrets
+        are left out.
+        """
+        if not type(attributes) is str:
+            raise TypeError("attributes must be a 'str'.")
+        self.__data.setTraitProperty(self.kId, "attributes", attributes)
+
+    def getAttributes(self, defaultValue: str=None) -> Union[str, None]:
+        """
+        Gets the value of the attributes property or the supplied default.
+
+        Other attributes of the caller's context, a JSON object. Secrets
+        are left out.
+        """
+        value = self.__data.getTraitProperty(self.kId, "attributes")
+        if value is None:
+            return defaultValue
+
+        if not type(value) is str:
+            if defaultValue is None:
+                raise TypeError(f"Invalid stored value type: '{type(value).__name__}' should be 'str'.")
+            return defaultValue
+        return value
+        
+    def setSession(self, session: str):
+        """
+        Sets the session property.
+
+        An id of the application's session.
+        """
+        if not type(session) is str:
+            raise TypeError("session must be a 'str'.")
+        self.__data.setTraitProperty(self.kId, "session", session)
+
+    def getSession(self, defaultValue: str=None) -> Union[str, None]:
+        """
+        Gets the value of the session property or the supplied default.
+
+        An id of the application's session.
+        """
+        value = self.__data.getTraitProperty(self.kId, "session")
+        if value is None:
+            return defaultValue
+
+        if not type(value) is str:
+            if defaultValue is None:
+                raise TypeError(f"Invalid stored value type: '{type(value).__name__}' should be 'str'.")
+            return defaultValue
+        return value
+        
+    def setTraceId(self, traceId: str):
+        """
+        Sets the traceId property.
+
+        An id that follows the call through logs and traces.
+        """
+        if not type(traceId) is str:
+            raise TypeError("traceId must be a 'str'.")
+        self.__data.setTraitProperty(self.kId, "traceId", traceId)
+
+    def getTraceId(self, defaultValue: str=None) -> Union[str, None]:
+        """
+        Gets the value of the traceId property or the supplied default.
+
+        An id that follows the call through logs and traces.
+        """
+        value = self.__data.getTraitProperty(self.kId, "traceId")
+        if value is None:
+            return defaultValue
+
+        if not type(value) is str:
+            if defaultValue is None:
+                raise TypeError(f"Invalid stored value type: '{type(value).__name__}' should be 'str'.")
+            return defaultValue
+        return value
+        
+    def setTraceparent(self, traceparent: str):
+        """
+        Sets the traceparent property.
+
+        The W3C trace context of the span that the call is part of.
+        """
+        if not type(traceparent) is str:
+            raise TypeError("traceparent must be a 'str'.")
+        self.__data.setTraitProperty(self.kId, "traceparent", traceparent)
+
+    def getTraceparent(self, defaultValue: str=None) -> Union[str, None]:
+        """
+        Gets the value of the traceparent property or the supplied default.
+
+        The W3C trace context of the span that the call is part of.
+        """
+        value = self.__data.getTraitProperty(self.kId, "traceparent")
+        if value is None:
+            return defaultValue
+
+        if not type(value) is str:
+            if defaultValue is None:
+                raise TypeError(f"Invalid stored value type: '{type(value).__name__}' should be 'str'.")
+            return defaultValue
+        return value
+        
+    
 class ResolutionPolicyTrait_v1:
     """
     What entity references that name no version mean, and to whom. A
@@ -103,7 +264,7 @@ class ResolutionPolicyTrait_v1:
         """
         Sets the locale property.
 
-        A language tag such as "en-US".
+        A language tag such as "en-US", for display names.
         """
         if not type(locale) is str:
             raise TypeError("locale must be a 'str'.")
@@ -113,7 +274,7 @@ class ResolutionPolicyTrait_v1:
         """
         Gets the value of the locale property or the supplied default.
 
-        A language tag such as "en-US".
+        A language tag such as "en-US", for display names.
         """
         value = self.__data.getTraitProperty(self.kId, "locale")
         if value is None:
@@ -129,7 +290,8 @@ class ResolutionPolicyTrait_v1:
         """
         Sets the project property.
 
-        The project whose assets and policies apply.
+        The project whose own assets references mean before the shared
+        ones; several are separated by commas, in order.
         """
         if not type(project) is str:
             raise TypeError("project must be a 'str'.")
@@ -139,7 +301,8 @@ class ResolutionPolicyTrait_v1:
         """
         Gets the value of the project property or the supplied default.
 
-        The project whose assets and policies apply.
+        The project whose own assets references mean before the shared
+        ones; several are separated by commas, in order.
         """
         value = self.__data.getTraitProperty(self.kId, "project")
         if value is None:
@@ -207,6 +370,26 @@ class ResolutionPolicyTrait_v1:
             return defaultValue
         return value
         
+    
+        
+class CallTrait(CallTrait_v1):
+    """
+    What a call is part of, for logs and traces, and what else the
+    caller says of it. It changes none of our manager's answers.
+    Usage: locale
+
+    @deprecated Unversioned trait view classes are deprecated, please
+    use CallTrait_v1 explicitly.
+    """
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        warnings.warn(
+            "Unversioned trait view classes are deprecated. Please switch from"
+            " CallTrait to CallTrait_v1.",
+            DeprecationWarning,
+            stacklevel=2
+        )
+
     
         
 class ResolutionPolicyTrait(ResolutionPolicyTrait_v1):
