@@ -17,11 +17,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from bifrost.cli.progress import progress_bar
     from bifrost.context import Context
     from bifrost.errors import (
         AccessModeException,
         AssetException,
         AssetNotFoundException,
+        BatchCancelledException,
         BifrostError,
         CatalogueError,
         ConfigurationError,
@@ -48,6 +50,7 @@ __all__ = [
     "AssetException",
     "AssetNotFoundException",
     "AssetUriMapper",
+    "BatchCancelledException",
     "BifrostError",
     "BifrostHostInterface",
     "BifrostManagerInterface",
@@ -68,6 +71,7 @@ __all__ = [
     "TierError",
     "UnsupportedOperationException",
     "bifrost_host",
+    "progress_bar",
 ]
 
 _HOMES: Final = {
@@ -76,6 +80,7 @@ _HOMES: Final = {
     "BifrostManagerInterface": "manager",
     "Context": "context",
     "bifrost_host": "host",
+    "progress_bar": "cli.progress",
 }
 
 

@@ -10,10 +10,11 @@ Importing this module imports openassetio; nothing does until a cache has missed
 from __future__ import annotations
 
 import os
+import re
 import stat
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from openassetio_mediacreation.traits.lifecycle import VersionTrait_v1 as Versio
 
 from bifrost.context import ContextSnapshot
 from bifrost.errors import Code, ConfigurationError
+from bifrost.model.permissions import required_permission_in
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.resolution import Resolution
@@ -53,10 +55,17 @@ CODES: Final[dict[BatchElementError.ErrorCode, Code]] = {
 }
 
 _NO_ANSWER: Final = Failure(Code.MISBEHAVED, "the manager returned without an answer for it")
-_RESOLVED_TRAITS: Final = frozenset({LocatableContent.kId, Version.kId, DisplayName.kId})
+_LOCATABLE: Final = LocatableContent.kId
+_VERSION: Final = Version.kId
+_DISPLAY_NAME: Final = DisplayName.kId
+_RESOLVED_TRAITS: Final = frozenset({_LOCATABLE, _VERSION, _DISPLAY_NAME})
+# What makes a file's URL more than "file://" and its path.
+_ESCAPED: Final = re.compile(r"[%?#\\]")
 
 
-_Question = Callable[[hostApi.Manager, list[Any], Any], list[Any]]
+_RETRY_AFTER: Final = re.compile(r"retry_after\s*=\s*([0-9]+(?:\.[0-9]+)?)")
+
+_Question = Callable[[hostApi.Manager, list[Any], Sequence[str], Any], list[Any]]
 _Call = Callable[[list[Any], Callable[..., None], Callable[..., None]], None]
 # Enough to find a handful of elements among thousands that make a manager raise, and soon given up
 # with one that always does.
@@ -101,6 +110,24 @@ def manager_from_config(path: str) -> hostApi.Manager:
         raise ConfigurationError(f"{path}: no manager from this file: {error}") from error
 
 
+def manager_from_identifier(identifier: str) -> hostApi.Manager:
+    """
+    Return the initialised manager of an installed plugin, with the settings that are its defaults.
+
+    Raises:
+        ConfigurationError: there is no such plugin, or it can't start so.
+    """
+    logger = log.SeverityFilter(log.ConsoleLogger())
+    try:
+        manager = hostApi.ManagerFactory.createManagerForInterface(
+            identifier, HostIdentity(), _implementations(logger), logger
+        )
+        manager.initialize({})
+    except Exception as error:
+        raise ConfigurationError(f"no manager {identifier!r}: {error}") from error
+    return manager
+
+
 def manager_from_interface(
     interface: managerApi.ManagerInterface, settings: Mapping[str, Any]
 ) -> hostApi.Manager:
@@ -142,7 +169,8 @@ class AssetioManager:
         self._make = make
         self._lock = threading.Lock()
         self._manager: hostApi.Manager | None = None
-        self._identifier = ""
+        self.identifier = ""
+        """The manager's identifier; "" while it has not been started."""
         self.round_trips = 0
         self._asking: dict[Operation, _Question] = {
             Operation.RESOLVE: self._resolve,
@@ -161,7 +189,7 @@ class AssetioManager:
         with self._lock:
             if self._manager is None:
                 self._manager = self._make()
-                self._identifier = self._manager.identifier()
+                self.identifier = self._manager.identifier()
             return self._manager
 
     def handle(self, request: Request) -> Reply:
@@ -169,7 +197,7 @@ class AssetioManager:
         manager = self.manager()
         ask = self._asking.get(request.operation)
         if ask is None:
-            message = f"{self._identifier} does not support {request.operation}"
+            message = f"{self.identifier} does not support {request.operation}"
             return Reply.of(request, Failure(Code.UNSUPPORTED, message))
         try:
             return Reply(request, tuple(self._ask(ask, manager, request)))
@@ -177,15 +205,21 @@ class AssetioManager:
             return Reply.of(request, self._failure(error))
 
     def _ask(self, ask: _Question, manager: hostApi.Manager, request: Request) -> list[Any]:
-        refs = [_reference(manager, text) for text in request.references]
-        valid = [ref for ref in refs if ref is not None]
+        texts = request.references
+        refs = [_reference(manager, text) for text in texts]
+        if refs and None not in refs:
+            return ask(manager, refs, texts, _context(manager, request.context))
+        pairs = [(ref, text) for ref, text in zip(refs, texts, strict=True) if ref is not None]
         answers: Iterator[Any] = iter(())
-        if valid:
-            answers = iter(ask(manager, valid, _context(manager, request.context)))
-        foreign = Failure(Code.FOREIGN_REFERENCE, f"it is no reference of {self._identifier}")
+        if pairs:
+            valid, known = map(list, zip(*pairs, strict=True))
+            answers = iter(ask(manager, valid, known, _context(manager, request.context)))
+        foreign = Failure(Code.FOREIGN_REFERENCE, f"it is no reference of {self.identifier}")
         return [foreign if ref is None else next(answers) for ref in refs]
 
-    def _resolve(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
+    def _resolve(
+        self, manager: hostApi.Manager, refs: list[Any], texts: Sequence[str], context: Any
+    ) -> list[Any]:
         answers = self._collected(
             refs,
             TraitsData,
@@ -193,20 +227,24 @@ class AssetioManager:
                 part, set(_RESOLVED_TRAITS), ResolveAccess.kRead, context, ok, failed
             ),
         )
-        to_path = FileUrlPathConverter()
+        to_path, identifier = FileUrlPathConverter(), self.identifier
         return [
             answer
             if isinstance(answer, Failure)
-            else _resolution(str(ref), answer, self._identifier, to_path)
-            for ref, answer in zip(refs, answers, strict=True)
+            else _resolution(text, answer, identifier, to_path)
+            for text, answer in zip(texts, answers, strict=True)
         ]
 
-    def _exists(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
+    def _exists(
+        self, manager: hostApi.Manager, refs: list[Any], _texts: Sequence[str], context: Any
+    ) -> list[Any]:
         return self._collected(
             refs, bool, lambda part, ok, failed: manager.entityExists(part, context, ok, failed)
         )
 
-    def _traits(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
+    def _traits(
+        self, manager: hostApi.Manager, refs: list[Any], _texts: Sequence[str], context: Any
+    ) -> list[Any]:
         access = EntityTraitsAccess.kRead
         answers = self._collected(
             refs,
@@ -215,8 +253,10 @@ class AssetioManager:
         )
         return [a if isinstance(a, Failure) else frozenset(a) for a in answers]
 
-    def _info(self, manager: hostApi.Manager, refs: list[Any], context: Any) -> list[Any]:
-        found = self._traits(manager, refs, context)
+    def _info(
+        self, manager: hostApi.Manager, refs: list[Any], texts: Sequence[str], context: Any
+    ) -> list[Any]:
+        found = self._traits(manager, refs, texts, context)
         wanted = set().union(*(traits for traits in found if isinstance(traits, frozenset)))
         answers = self._collected(
             refs,
@@ -264,7 +304,7 @@ class AssetioManager:
 
     def _failure(self, error: Exception) -> Failure:
         """Return what an exception of the manager means for each element it was asked about."""
-        message = f"manager {self._identifier}: {error}"
+        message = f"manager {self.identifier}: {error}"
         if isinstance(error, errors.NotImplementedException):
             return Failure(Code.UNSUPPORTED, message)
         if isinstance(
@@ -272,9 +312,27 @@ class AssetioManager:
         ):  # asking again won't mend what we asked
             return Failure(Code.UNKNOWN, message)
         if isinstance(error, (errors.OpenAssetIOException, OSError)):
-            return Failure(Code.UNAVAILABLE, message, retryable=True)
-        raised = f"manager {self._identifier} raised {type(error).__name__}: {error}"
+            return Failure(Code.UNAVAILABLE, message, retryable=True, details=_throttled(error))
+        raised = f"manager {self.identifier} raised {type(error).__name__}: {error}"
         return Failure(Code.MISBEHAVED, raised)
+
+
+def _throttled(error: Exception) -> dict[str, Any]:
+    """
+    Return how long a manager asks to be left alone, if it does.
+
+    OpenAssetIO has no words for it: an attribute `retry_after` of the exception, or `retry_after=<seconds>`
+    in its message, which is what a C++ manager can say.
+    """
+    given = getattr(error, "retry_after", None)
+    if given is None:
+        found = _RETRY_AFTER.search(str(error))
+        given = found[1] if found else None
+    try:
+        seconds = float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return {}
+    return {"retry_after": seconds} if 0 <= seconds < float("inf") else {}
 
 
 class _Collected:
@@ -290,11 +348,17 @@ class _Collected:
 
     def ok(self, index: int, value: Any) -> None:
         """Take one element's answer."""
-        self._take(index, value)
+        # As `_take`; a call less for each of thousands.
+        outcomes = self._outcomes
+        if self._open and 0 <= index < len(outcomes) and outcomes[index] is None:
+            outcomes[index] = value
 
     def failed(self, index: int, error: BatchElementError) -> None:
         """Take one element's error."""
-        self._take(index, Failure(CODES.get(error.code, Code.UNKNOWN), error.message))
+        code = CODES.get(error.code, Code.UNKNOWN)
+        missing = required_permission_in(error.message) if code is Code.PERMISSION_DENIED else None
+        details = {} if missing is None else {"required_permission": missing}
+        self._take(index, Failure(code, error.message, details=details))
 
     def finish(self, expected: type, unanswered: Failure) -> list[Any]:
         """Return the outcomes; an answer that is not of the *expected* type is a failure."""
@@ -325,7 +389,7 @@ def _reference(manager: hostApi.Manager, text: str) -> Any:
 
 def _context(manager: hostApi.Manager, snapshot: ContextSnapshot) -> Any:
     context = manager.createContext()
-    if snapshot.scope or snapshot.get("access_token"):
+    if snapshot.values:
         context.locale = _locale(snapshot)
     return context
 
@@ -335,31 +399,58 @@ def _locale(snapshot: ContextSnapshot) -> TraitsData:
 
     locale = TraitsData()
     policy = ResolutionPolicyTrait_v1(locale)
-    policy.imbue()
     for name, set_property in (
         ("version", policy.setVersion),
         ("as_of", policy.setAsOf),
-        ("current_project", policy.setProject),
         ("user", policy.setUser),
         ("locale", policy.setLocale),
     ):
         if value := snapshot.get(name):
             set_property(str(value))
-    if token := snapshot.get("access_token"):
-        BearerToken(locale).setToken(str(token))
+    if projects := snapshot.projects:
+        policy.setProject(",".join(projects))
+    if token := snapshot.token:
+        # Never log a context: OpenAssetIO prints what is in its locale.
+        BearerToken(locale).setToken(token.reveal())
+    _describe_call(locale, snapshot)
     return locale
+
+
+def _describe_call(locale: TraitsData, snapshot: ContextSnapshot) -> None:
+    """Say what the call is part of, as far as anybody said."""
+    from bifrost.traits.generated.traits.locale import CallTrait_v1
+
+    call = CallTrait_v1(locale)
+    for value, set_property in (
+        (snapshot.get("session"), call.setSession),
+        (snapshot.trace_id, call.setTraceId),
+        (snapshot.get("traceparent"), call.setTraceparent),
+        (_as_json(snapshot.attributes), call.setAttributes),
+    ):
+        if value:
+            set_property(str(value))
+
+
+def _as_json(attributes: Mapping[str, Any]) -> str:
+    if not attributes:
+        return ""
+    import json
+
+    return json.dumps(attributes, default=str, ensure_ascii=False)
 
 
 def _resolution(
     reference: str, data: TraitsData, manager: str, to_path: FileUrlPathConverter
 ) -> Resolution | Failure:
-    url = data.getTraitProperty(LocatableContent.kId, "location")
+    # Called for each of thousands, where it is a tenth of a cold batch: the names are bound.
+    get = data.getTraitProperty
+    url = get(_LOCATABLE, "location")
     if not url or not isinstance(url, str):
         return Failure(Code.NO_LOCATION, f"{manager} knows it but gives it no location")
     path = _path(url, to_path)
     if path is None:
         return Failure(Code.NOT_A_FILE, f"its location is no file that USD could open: {url}")
-    templated = bool(data.getTraitProperty(LocatableContent.kId, "isTemplated")) or "<UDIM>" in path
+    templated = bool(get(_LOCATABLE, "isTemplated")) or "<UDIM>" in path
     modified = 0.0
     if not templated:
         try:
@@ -369,34 +460,23 @@ def _resolution(
         if stat.S_ISDIR(info.st_mode):
             return Failure(Code.NOT_A_FILE, f"its location is a folder: {path}")
         modified = info.st_mtime
-    stable = _text(data.getTraitProperty(Version.kId, "stableTag"))
-    specified = _text(data.getTraitProperty(Version.kId, "specifiedTag"))
-    return Resolution(
-        reference,
-        path,
-        name=_text(data.getTraitProperty(DisplayName.kId, "name")),
-        version=stable,
-        immutable=bool(stable) and stable == specified,
-        templated=templated,
-        modified=modified,
-        manager=manager,
-    )
+    stable, name = get(_VERSION, "stableTag"), get(_DISPLAY_NAME, "name")
+    stable = stable if isinstance(stable, str) else ""
+    name = name if isinstance(name, str) else ""
+    immutable = bool(stable) and stable == get(_VERSION, "specifiedTag")
+    return Resolution(reference, path, name, stable, immutable, templated, modified, manager)
 
 
 def _path(url: str, to_path: FileUrlPathConverter) -> str | None:
     if not url.startswith("file://"):
         return None
-    if url.startswith("file:///") and not any(ch in url for ch in "%?#\\"):
+    if url.startswith("file:///") and _ESCAPED.search(url) is None:
         return url[len("file://") :]  # the converter costs more than all the rest
     try:
         path: str = to_path.pathFromUrl(url)
     except (errors.OpenAssetIOException, UnicodeError):
         return None
     return path
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _properties(data: TraitsData) -> dict[str, dict[str, Any]]:

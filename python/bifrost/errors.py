@@ -18,6 +18,7 @@ BifrostError
 │   ├── PublishRefusedException          validators found errors (`findings`)
 │   ├── UnsupportedOperationException    this manager can't do that
 │   └── ManagerMisbehavedException       the manager broke its contract
+├── BatchCancelledException            a batch was stopped half-way (`results`)
 ├── ConfigurationError                 settings, environment, a missing extra
 ├── InvalidQueryException              a query that the language doesn't have (`where`, `nearest`)
 ├── CatalogueError                     the catalogue is locked, corrupt or newer than this code
@@ -26,12 +27,17 @@ BifrostError
 
 A batch never raises for one element: it answers with a `Failure` (model/reply.py), and the calls of
 the public API that take one reference raise what `exception_for` makes of it.
+
+Every exception has a stable `code`, a `message` (what happened, to which thing) and a `remedy` (what to
+do about it); those about a reference have a `context` too: who was asked what, how often, for how long.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Any, Final
+
+from bifrost.redaction import redacted
 
 
 class Code(StrEnum):
@@ -54,7 +60,11 @@ class Code(StrEnum):
     UNAVAILABLE = "unavailable"
     DEADLINE = "deadline"
     MISBEHAVED = "misbehaved"
+    CANCELLED = "cancelled"
     UNKNOWN = "unknown"
+
+
+_CONTEXT: Final = ("manager", "operation", "attempt", "elapsed_s", "trace_id")
 
 
 class BifrostError(Exception):
@@ -62,12 +72,22 @@ class BifrostError(Exception):
     Base of everything Bifrost raises on purpose.
 
     Attributes:
-        message: What happened, to which thing, and what to do about it.
+        message: What happened, and to which thing.
+        code: The stable name of what happened, for logs, counters and comparisons.
     """
 
+    code: str = "bifrost"
+
     def __init__(self, message: str) -> None:
+        # A manager may have quoted what it was sent, a token among it.
+        message = redacted(message)
         super().__init__(message)
         self.message = message
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, in a sentence; "" where the message says it."""
+        return _REMEDIES.get(self.code, "")
 
 
 class AssetException(BifrostError):
@@ -77,8 +97,10 @@ class AssetException(BifrostError):
     Attributes:
         asset_uri: The entity reference that was asked about.
         code: The stable name of the failure.
-        details: What else is known: manager, operation, elapsed time.
+        details: What else is known of it.
     """
+
+    code: Code
 
     def __init__(
         self,
@@ -94,9 +116,25 @@ class AssetException(BifrostError):
         self.details = details or {}
 
     @property
+    def context(self) -> dict[str, Any]:
+        """
+        What is known of the asking: `manager`, `operation`, `attempt` (the last one's number),
+        `elapsed_s` in seconds, `trace_id`. What nobody knows is left out.
+        """
+        return {name: self.details[name] for name in _CONTEXT if name in self.details}
+
+    @property
     def suggestions(self) -> list[str]:
-        """Entity references that may have been meant, nearest first."""
-        return list(self.details.get("suggestions", ()))
+        """
+        Entity references that may have been meant, nearest first.
+
+        They are looked for when this is first read: a question to the catalogue, or a look into the
+        caches of another manager's answers.
+        """
+        found = self.details.get("suggestions", ())
+        if callable(found):
+            found = self.details["suggestions"] = found()
+        return list(found)
 
     @property
     def required_permission(self) -> str | None:
@@ -166,8 +204,25 @@ class ManagerMisbehavedException(AssetException):
     """The manager broke its contract: no answer, two answers, a wrong type."""
 
 
+class BatchCancelledException(BifrostError):
+    """
+    A batch was stopped by its caller before everything was answered.
+
+    Attributes:
+        results: What the call would have returned, None in the place of what was not asked any more.
+    """
+
+    code = "cancelled"
+
+    def __init__(self, message: str, results: list[Any]) -> None:
+        super().__init__(message)
+        self.results = results
+
+
 class ConfigurationError(BifrostError):
     """Settings, environment or an installation that can't work. The message names the fix."""
+
+    code = "configuration"
 
 
 class InvalidQueryException(BifrostError):
@@ -179,6 +234,8 @@ class InvalidQueryException(BifrostError):
         name: The field, operator or value that is wrong there.
         nearest: The valid name that was perhaps meant, or "".
     """
+
+    code = "invalid_query"
 
     def __init__(
         self, message: str, *, where: str = "$", name: str = "", nearest: str = ""
@@ -197,6 +254,8 @@ class CatalogueError(BifrostError):
         retryable: Whether the same may work in a moment: it was locked, or out of reach.
     """
 
+    code = "catalogue"
+
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
@@ -204,6 +263,33 @@ class CatalogueError(BifrostError):
 
 class TierError(BifrostError):
     """A cache's backend failed. Callers treat it as a miss."""
+
+    code = "tier"
+
+
+_REMEDIES: Final[dict[str, str]] = {
+    Code.NOT_FOUND: "Compare the reference with its suggestions; `bifrost query` finds assets.",
+    Code.MALFORMED_REFERENCE: "Write it as bifrost:///assets/<id>, with ?version=<version> if wanted.",
+    Code.FOREIGN_REFERENCE: "Ask the manager that it belongs to; `bifrost doctor` says which is in force.",
+    Code.NO_LOCATION: "Publish a version of the asset that has a file.",
+    Code.NOT_A_FILE: "Publish a version whose location is a file that this machine sees.",
+    Code.FILE_MISSING: "Mount the storage, or bring the file back; `bifrost catalogue check` lists all.",
+    Code.STORAGE: "Make room, or let the store's folder be written to; then publish again.",
+    Code.ACCESS: "Ask for what this kind of access allows: published versions are only read.",
+    Code.PERMISSION_DENIED: "Ask whoever grants access for the permission that is named.",
+    Code.INVALID_TRAITS: "Correct the value that the message names.",
+    Code.PREFLIGHT_HINT: "Give the traits that the message names with the preflight.",
+    Code.CONFLICT: "Look at what is there now, and decide again.",
+    Code.REFUSED: "Mend what the findings name, then publish again.",
+    Code.UNSUPPORTED: "Use Bifrost's own manager for it, or another that can.",
+    Code.UNAVAILABLE: "Try again after `retry_after` seconds, or in a moment where nobody knows.",
+    Code.DEADLINE: "Ask for less at once, or raise manager.deadline_s.",
+    Code.MISBEHAVED: "Tell whoever maintains the manager's plugin.",
+    Code.UNKNOWN: "Read what the manager says; its plugin's own log may say more.",
+    Code.CANCELLED: "Ask again; what was answered before comes from the cache.",
+    "catalogue": "`bifrost doctor` and `bifrost catalogue check` say more.",
+    "tier": "Nothing: the cache counts as empty meanwhile. `bifrost cache stats` says which.",
+}
 
 
 _EXCEPTIONS: Final[dict[Code, type[AssetException]]] = {
@@ -224,6 +310,7 @@ _EXCEPTIONS: Final[dict[Code, type[AssetException]]] = {
     Code.UNAVAILABLE: NetworkErrorException,
     Code.DEADLINE: DeadlineExceededException,
     Code.MISBEHAVED: ManagerMisbehavedException,
+    Code.CANCELLED: AssetException,
     Code.UNKNOWN: AssetException,
 }
 

@@ -38,8 +38,14 @@ class CacheSettings(NamedTuple):
     """Seconds for which the answer to a floating reference is fresh."""
     negative_ttl_s: float = 5.0
     """Seconds for which a failure is remembered, in memory only."""
+    revalidate_s: float = 0.0
+    """Seconds past its freshness for which an answer is served at once, and asked again behind it."""
     stale_s: float = 604_800.0
     """Seconds past its freshness for which an answer is served while the manager is down."""
+    distributed_url: str = ""
+    """A Redis or Valkey server that a studio's hosts share: `redis://…`, `rediss://…`; empty: none."""
+    follow_s: float = 1.0
+    """Seconds between two looks at what others changed in our own catalogue; 0: never."""
 
 
 class ManagerSettings(NamedTuple):
@@ -51,6 +57,13 @@ class ManagerSettings(NamedTuple):
     """Seconds that one request may take, retries included."""
     max_workers: int = 8
     """How many calls may be in the manager at once."""
+
+
+class AssetioSettings(NamedTuple):
+    """`[assetio]`: what else OpenAssetIO is asked."""
+
+    fallback_manager: str = ""
+    """A second manager, asked in an outage for what it recognises: a config file or an identifier."""
 
 
 class RetrySettings(NamedTuple):
@@ -88,6 +101,23 @@ class CatalogueSettings(NamedTuple):
     """Seconds that one statement may take on a PostgreSQL server."""
 
 
+class AccessSettings(NamedTuple):
+    """`[access]`: whether people must prove who they are, by signed tokens."""
+
+    tokens: str = "ignored"
+    """`ignored`; `optional`: who sends none is who they say they are; `required`: nobody gets in without."""
+    algorithms: str = "RS256"
+    """How tokens are signed: `HS256` (a secret) or `RS256` (a public key); several of a kind by commas."""
+    key_file: str = ""
+    """The file with the secret, which others must not be able to read, or with the public key in PEM."""
+    audience: str = ""
+    """Whom tokens must be meant for (`aud`); empty: those that name nobody."""
+    issuer: str = ""
+    """Who must have issued them (`iss`); empty for anybody who has the key."""
+    leeway_s: float = 30.0
+    """Seconds by which the clocks of who issues tokens and of who verifies them may differ."""
+
+
 class Settings(NamedTuple):
     """
     All settings of one session, and the folders they imply.
@@ -99,9 +129,11 @@ class Settings(NamedTuple):
 
     cache: CacheSettings = CacheSettings()
     manager: ManagerSettings = ManagerSettings()
+    assetio: AssetioSettings = AssetioSettings()
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
+    access: AccessSettings = AccessSettings()
     home: str = ""
     source: str = ""
 
@@ -138,9 +170,11 @@ class Settings(NamedTuple):
 _SECTIONS: Final[dict[str, type]] = {
     "cache": CacheSettings,
     "manager": ManagerSettings,
+    "assetio": AssetioSettings,
     "retry": RetrySettings,
     "breaker": BreakerSettings,
     "catalogue": CatalogueSettings,
+    "access": AccessSettings,
 }
 # Annotations are strings here (PEP 563), and these are all there are.
 _TYPES: Final[dict[str, type]] = {"str": str, "int": int, "float": float}
@@ -171,6 +205,21 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         for section, kind in _SECTIONS.items()
     }
     return Settings(**sections, home=home, source=str(path) if is_there else "")
+
+
+def checked_section(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return *values* of a section's settings, in their own types, given by a program.
+
+    Raises:
+        ConfigurationError: one of them can't be; names the setting and the value.
+    """
+    return _checked(section, values, _ByProgram())
+
+
+class _ByProgram(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "the program"
 
 
 def _folder(home: str, kind: str) -> Path:

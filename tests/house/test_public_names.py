@@ -23,6 +23,8 @@ HEAVY = [
     "click",
     "lmdb",
     "openassetio",
+    "opentelemetry",
+    "prometheus_client",
     "pxr",
     "pysqlite3",
     "redis",

@@ -438,18 +438,19 @@ def properties(locale):
 
 def test_who_asks_and_under_what_policy_reaches_the_manager(make):
     """
-    In the locale: policy, user, token; no trace id.
+    In the locale: policy, user, token, and what the call is part of.
     """
     listening = Listening()
     context = Context(
-        user="ada", version=3, as_of="2026-01-01", current_project="p", locale="en",
-        access_token="t", trace_id="x",
+        user="ada", version=3, as_of="2026-01-01", current_project=["p", "q"], locale="en",
+        access_token="t", trace_id="x", session="s", shot={"number": 10}, refresh_token="r",
     )  # fmt: skip
     ask(make(interface=listening), A, context=context)
 
-    assert {"ada", "3", "2026-01-01", "p", "en", "t"} == set(
-        properties(listening.locales[0]).values()
-    )
+    said = set(properties(listening.locales[0]).values())
+    assert {"ada", "3", "2026-01-01", "p,q", "en", "t", "x", "s"} < said
+    assert {'{"shot": {"number": 10}}'} == {each for each in said if "{" in each}
+    assert 9 == len(said)
 
 
 def test_a_context_that_says_nothing_has_an_empty_locale(make):
@@ -457,7 +458,7 @@ def test_a_context_that_says_nothing_has_an_empty_locale(make):
     A manager that knows no locale of ours is not bothered with one.
     """
     listening = Listening()
-    ask(make(interface=listening), A, context=Context(trace_id="x"))
+    ask(make(interface=listening), A, context=Context())
 
     assert set() == listening.locales[0].traitSet()
 

@@ -10,7 +10,7 @@ from bifrost.context import Context
 from bifrost.errors import Code
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Operation, Request
-from bifrost.pipeline.breaker import Breaker, is_outage
+from bifrost.pipeline.breaker import Breaker
 
 # No test waits for this long unless it fails.
 LIMIT_S = 20.0
@@ -281,9 +281,9 @@ def test_an_outage_is_when_nothing_came_back(outcomes, outage):
     """
     names = tuple("abc"[: len(outcomes)])
 
-    assert outage is is_outage(
-        Reply(Request(Operation.RESOLVE, names, Context().snapshot()), outcomes)
-    )
+    request = Request(Operation.RESOLVE, names, Context().snapshot())
+
+    assert outage is Reply(request, outcomes).is_outage
 
 
 def test_many_threads_leave_it_closed_or_open_but_never_stuck(breaker, manager, clock, pool):

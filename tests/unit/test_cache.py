@@ -252,7 +252,7 @@ def test_forgetting_failures_asks_again(cache, manager):
     manager.answers[HERO] = NOT_FOUND
     ask(cache, HERO)
     del manager.answers[HERO]
-    cache.forget_failures()
+    cache.forget_failures(None)
 
     assert isinstance(ask(cache, HERO)[0], Resolution)
 
@@ -331,7 +331,7 @@ def test_an_answer_that_an_invalidation_overtook_is_not_kept(cache, manager, tie
     assert 2 == len(manager.asked)
 
 
-@pytest.mark.parametrize("operation", sorted(set(Operation) - {Operation.RESOLVE}))
+@pytest.mark.parametrize("operation", sorted(set(Operation) - {Operation.RESOLVE, Operation.LOCATE}))
 def test_other_questions_pass_through(cache, manager, operation):
     """
     Only resolutions are kept.

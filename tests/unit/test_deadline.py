@@ -11,7 +11,7 @@ from bifrost.context import Context
 from bifrost.errors import Code
 from bifrost.model.reply import Reply
 from bifrost.model.request import Operation, Request
-from bifrost.pipeline import deadline as module
+from bifrost.pipeline import workers as module
 from bifrost.pipeline.deadline import Deadline
 
 # No test waits for this long unless it fails.
@@ -50,7 +50,7 @@ def manager():
 
 @pytest.fixture
 def deadline(manager, monkeypatch):
-    monkeypatch.setattr(module, "_GRACE_S", 0.01, raising=False)
+    monkeypatch.setattr(module, "_GRACE_S", 0.01)
     return Deadline(manager, deadline_s=LIMIT_S, max_workers=WORKERS)
 
 
@@ -167,8 +167,8 @@ def test_what_nobody_waits_for_takes_no_room(deadline):
     for _ in range(WORKERS + 20):
         deadline.handle(request("a", deadline_s=0.001))
 
-    assert 0 == len(deadline._waiting)
-    assert 0 == len(deadline._under_way)
+    assert 0 == deadline.stats()["waiting"]
+    assert 0 == len(deadline._workers._under_way)
 
 
 def test_a_worker_serves_many_requests(deadline, manager):
@@ -179,7 +179,7 @@ def test_a_worker_serves_many_requests(deadline, manager):
     for _ in range(20):
         deadline.handle(request("a"))
 
-    assert deadline._workers <= 2
+    assert deadline.stats()["workers"] <= 2
 
 
 def test_workers_are_daemons(deadline, manager, pool):
@@ -201,7 +201,7 @@ def test_close_lets_everybody_go(deadline, manager, pool):
     futures = [pool.submit(deadline.handle, request(name)) for name in "abcdefgh"]
     for _ in range(WORKERS):
         assert manager.entered.acquire(timeout=LIMIT_S)
-    eventually(lambda: len(deadline._under_way) == len(futures))
+    eventually(lambda: len(deadline._workers._under_way) == len(futures))
 
     deadline.close()
 

@@ -12,6 +12,7 @@ from bifrost.errors import Code
 from bifrost.host import BifrostHostInterface
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.resolution import Resolution
+from bifrost.monitoring.recorder import Recorder
 from bifrost.session import Session
 from bifrost.settings import load
 
@@ -283,8 +284,11 @@ def test_no_manager_is_a_configuration_error(tmp_path):
 class Answering:
     """Stands for a session."""
 
+    manager_identifier = "org.example.manager"
+
     def __init__(self, outcome):
         self.outcome = outcome
+        self.recorder = Recorder()
 
     def ask(self, request):
         return Reply(request, (self.outcome,))

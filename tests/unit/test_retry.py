@@ -78,11 +78,11 @@ def test_each_attempt_asks_for_what_is_left():
 
 def test_the_attempts_are_counted_with_the_first():
     """
-    `retry.attempts` is how often the manager is asked in all.
+    `retry.attempts` is how often the manager is asked in all, and the failure says so.
     """
     world = World(*[{"a": DOWN}] * 9, attempts=4)
 
-    assert (DOWN,) == world.ask("a")
+    assert (down(attempt=4),) == world.ask("a")
     assert 4 == len(world.asked)
 
 

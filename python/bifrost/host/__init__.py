@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 from bifrost import assetio
+from bifrost.host.batch_calls import BatchCalls
+from bifrost.host.caching import CacheCalls
+from bifrost.host.monitoring import MonitoringCalls
 from bifrost.host.publishing import PublishingCalls
 from bifrost.host.queries import QueryCalls
 from bifrost.host.relationships import RelationshipCalls
@@ -14,7 +17,14 @@ __all__ = ["BifrostHostInterface", "bifrost_host"]
 
 
 class BifrostHostInterface(
-    ResolvingCalls, PublishingCalls, RelationshipCalls, QueryCalls, assetio.HostIdentity
+    ResolvingCalls,
+    BatchCalls,
+    PublishingCalls,
+    RelationshipCalls,
+    QueryCalls,
+    CacheCalls,
+    MonitoringCalls,
+    assetio.HostIdentity,
 ):
     """
     Asks whatever manager is configured about entity references, and publishes into our own catalogue.

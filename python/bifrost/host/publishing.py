@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bifrost.context import Context
-from bifrost.host.resolving import Asking, parsed
+from bifrost.errors import AssetException, BatchCancelledException
+from bifrost.host.asking import Asking, parsed
+from bifrost.host.batch_options import OnError, Progress
+from bifrost.host.batches import Options
+from bifrost.host.recording import recorded
 from bifrost.model.entity_reference import reference_for
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ class PublishingCalls(Asking):
     `PermissionDeniedException` where the context's user may not.
     """
 
+    @recorded
     def register_asset(
         self,
         asset_type: str,
@@ -65,24 +70,63 @@ class PublishingCalls(Asking):
             PublishRefusedException: validators found errors; `findings` has them all.
             StorageException: files can't be put in place: no room, no permission.
         """
-        from bifrost.publishing import Draft
-        from bifrost.publishing.names import id_of
-
-        draft = Draft(
-            id_of(asset_name) if asset_id is None else asset_id,
-            asset_name,
+        draft = draft_of_new(
             asset_type,
-            _absolute(file_path),
-            metadata=dict(metadata or {}),
+            asset_name,
+            file_path,
+            metadata,
+            asset_id=asset_id,
             comment=comment,
-            expected_version=0,
             in_place=in_place,
-            templated=_is_pattern(file_path),
-            population_masks=dict(population_masks or {}),
+            population_masks=population_masks,
         )
         self._publish([draft], idempotency_key, context)
         return reference_for(draft.asset_id)
 
+    @recorded
+    def register_assets(
+        self,
+        assets: Iterable[Mapping[str, Any]],
+        batch_size: int = 100,
+        *,
+        progress: Progress | None = None,
+        on_error: OnError = "raise",
+        idempotency_key: str | None = None,
+        context: Context | None = None,
+    ) -> list[Any]:
+        """
+        Register many new assets; return their references, which float, in order.
+
+        Each part of *batch_size* is one publish: all of it or nothing. Where one fails and *on_error* is
+        not `raise`, its assets are registered one by one, so that only those that are wrong are left out.
+        One part follows the other: a catalogue has one writer at a time.
+
+        Args:
+            assets: For each one the arguments of `register_asset`, by name.
+            batch_size: How many are published at once.
+            progress: Called as `progress(done, total)` after each part; False ends the batch.
+            on_error: As for the other batch calls (`bifrost.host.batch_options`).
+            idempotency_key: The same call sent twice with one key registers once; a call that broke
+                off goes on where it did.
+            context: Who asks.
+
+        Raises:
+            BatchCancelledException: *progress* said so; has the references that there are.
+            As `register_asset`, for the first part that fails.
+        """
+        return Registration(self, progress, on_error, idempotency_key, context).run(
+            assets, batch_size
+        )
+
+    async def aregister_assets(
+        self, assets: Iterable[Mapping[str, Any]], batch_size: int = 100, **options: Any
+    ) -> list[Any]:
+        """Return what `register_assets` returns, without holding up the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.register_assets, assets, batch_size, **options)
+
+    @recorded
     def register_version(
         self,
         asset_uri: str,
@@ -135,6 +179,7 @@ class PublishingCalls(Asking):
         )
         return self._publish([draft], idempotency_key, context).results[0]
 
+    @recorded
     def publish(
         self,
         drafts: Sequence[Draft],
@@ -150,6 +195,7 @@ class PublishingCalls(Asking):
         """
         return self._publish(drafts, idempotency_key, context)
 
+    @recorded
     def draft_publish(
         self,
         drafts: Sequence[Draft],
@@ -168,32 +214,39 @@ class PublishingCalls(Asking):
             drafts, idempotency_key=idempotency_key, user=self._user(context)
         )
 
+    @recorded
     def validate_publish(self, publish_id: str) -> Publish:
         """Run the validators; `findings` has what they found. See `bifrost.publishing.Publisher`."""
         return self.session.publisher.validate(publish_id)
 
-    def register_publish(self, publish_id: str) -> Publish:
+    @recorded
+    def register_publish(self, publish_id: str, *, context: Context | None = None) -> Publish:
         """Make the versions of a validated publish. See `bifrost.publishing.Publisher`."""
-        return self.session.publisher.register(publish_id)
+        return self.session.publisher.register(publish_id, user=self._named(context))
 
-    def finish_publish(self, publish_id: str) -> Publish:
+    @recorded
+    def finish_publish(self, publish_id: str, *, context: Context | None = None) -> Publish:
         """Do what comes behind a publish, and what failed of it. See `bifrost.publishing.Publisher`."""
-        return self.session.publisher.finish(publish_id)
+        return self.session.publisher.finish(publish_id, user=self._named(context))
 
-    def resume_publish(self, publish_id: str) -> Publish:
+    @recorded
+    def resume_publish(self, publish_id: str, *, context: Context | None = None) -> Publish:
         """Take a publish through the stages that are left. See `bifrost.publishing.Publisher`."""
-        return self.session.publisher.resume(publish_id)
+        return self.session.publisher.resume(publish_id, user=self._named(context))
 
+    @recorded
     def abort_publish(self, publish_id: str) -> Publish:
         """Give a publish up that has made no versions yet. See `bifrost.publishing.Publisher`."""
         return self.session.publisher.abort(publish_id)
 
+    @recorded
     def publishes(self, *, stage: str | None = None, limit: int = 100) -> list[Publish]:
         """Return publishes, of one *stage* if given, the last moved first."""
         return self.session.publisher.list(stage=stage, limit=limit)
 
     # What changes an asset without making a version
 
+    @recorded
     def set_metadata(
         self,
         asset_uri: str,
@@ -217,6 +270,7 @@ class PublishingCalls(Asking):
         self._forget(asset_id)
         return after
 
+    @recorded
     def set_status(
         self,
         asset_uri: str,
@@ -237,9 +291,10 @@ class PublishingCalls(Asking):
         moved = catalogue.set_status(
             asked.asset_id, asked.version, status, reason=reason, user=self._user(context)
         )
-        self._forget(asked.asset_id, moved.status, *(move.before for move in moved.history))
+        self._forget(asked.asset_id)
         return moved
 
+    @recorded
     def get_status(self, asset_uri: str) -> StatusRecord:
         """
         Return where a version stands, where it may go, and how it came there.
@@ -250,14 +305,17 @@ class PublishingCalls(Asking):
         asset_id, number = self._version(parsed(asset_uri))
         return self.session.own_catalogue("a workflow").status_of(asset_id, number)
 
+    @recorded
     def deprecate(self, asset_uri: str, *, context: Context | None = None) -> None:
         """Mark an asset as one that people should not use any more. It resolves as before."""
         self._deprecate(asset_uri, True, context)
 
+    @recorded
     def restore(self, asset_uri: str, *, context: Context | None = None) -> None:
         """Undo `deprecate`."""
         self._deprecate(asset_uri, False, context)
 
+    @recorded
     def delete_asset(self, asset_uri: str, *, context: Context | None = None) -> None:
         """
         Remove an asset that nothing needs, and all its versions. Their numbers are never used again.
@@ -268,20 +326,26 @@ class PublishingCalls(Asking):
         """
         asset_id = parsed(asset_uri).asset_id
         catalogue = self.session.own_catalogue("deleting")
-        versions = catalogue.versions(asset_id)
         catalogue.delete(asset_id, user=self._user(context))
-        self._forget(asset_id, *(str(version.number) for version in versions))
+        self._forget(asset_id)
 
     # Who may do what
 
+    @recorded
     def allow(self, rules: Sequence[Rule], *, context: Context | None = None) -> None:
         """Add rules: what one covers is then closed to those whom none names."""
         self.session.own_catalogue("access").allow(rules, user=self._user(context))
+        self.session.invalidate_names(None)
 
-    def disallow(self, rules: Sequence[Rule]) -> int:
+    @recorded
+    def disallow(self, rules: Sequence[Rule], *, context: Context | None = None) -> int:
         """Remove rules; return how many there were."""
-        return self.session.own_catalogue("access").disallow(rules)
+        catalogue = self.session.own_catalogue("access")
+        gone = catalogue.disallow(rules, user=self._user(context))
+        self.session.invalidate_names(None)
+        return gone
 
+    @recorded
     def permissions(self, asset_uri: str, *, context: Context | None = None) -> dict[str, bool]:
         """Return for each action whether the context's user may do it with the asset."""
         asset_id = parsed(asset_uri).asset_id
@@ -300,9 +364,90 @@ class PublishingCalls(Asking):
         catalogue.set_deprecated(asset_id, deprecated, user=self._user(context))
         self._forget(asset_id)
 
-    def _forget(self, asset_id: str, *tags: str) -> None:
-        versions = (None, "latest", *tags)
-        self.session.invalidate([reference_for(asset_id, tag) for tag in versions])
+
+def draft_of_new(
+    asset_type: str,
+    asset_name: str,
+    file_path: str | os.PathLike[str],
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    asset_id: str | None = None,
+    comment: str = "",
+    in_place: bool = False,
+    population_masks: Mapping[str, Sequence[str]] | None = None,
+) -> Draft:
+    """Return the draft of a new asset; the arguments are those of `register_asset`."""
+    from bifrost.publishing import Draft
+    from bifrost.publishing.names import id_of
+
+    return Draft(
+        id_of(asset_name) if asset_id is None else asset_id,
+        asset_name,
+        asset_type,
+        _absolute(file_path),
+        metadata=dict(metadata or {}),
+        comment=comment,
+        expected_version=0,
+        in_place=in_place,
+        templated=_is_pattern(file_path),
+        population_masks=dict(population_masks or {}),
+    )
+
+
+class Registration:
+    """
+    One call of `register_assets` under way.
+
+    Args:
+        calls: What publishes.
+        progress, on_error, idempotency_key, context: As for `register_assets`.
+    """
+
+    def __init__(
+        self,
+        calls: PublishingCalls,
+        progress: Progress | None,
+        on_error: OnError,
+        idempotency_key: str | None,
+        context: Context | None,
+    ) -> None:
+        self._calls = calls
+        self._progress = progress
+        self._on_error = on_error
+        self._key = idempotency_key
+        self._context = context
+
+    def run(self, assets: Iterable[Mapping[str, Any]], batch_size: int) -> list[Any]:
+        """Register *assets* in parts of *batch_size*; see `register_assets`."""
+        Options(batch_size, on_error=self._on_error).checked()
+        todo = list(assets)
+        results: list[Any] = []
+        for start in range(0, len(todo), batch_size):
+            results += self._part(todo[start : start + batch_size], start)
+            if self._progress is not None and self._progress(len(results), len(todo)) is False:
+                left = len(todo) - len(results)
+                if left:
+                    message = f"the batch was cancelled after {len(results)} of {len(todo)}"
+                    raise BatchCancelledException(message, results + [None] * left)
+        if self._on_error == "skip":
+            return [each for each in results if not isinstance(each, Exception)]
+        return results
+
+    def _part(self, assets: Sequence[Mapping[str, Any]], start: int) -> list[Any]:
+        try:
+            return self._publish(assets, start)
+        except (AssetException, TypeError) as error:
+            if self._on_error == "raise":
+                raise
+            if len(assets) == 1:
+                return [error]
+        return [each for at, asset in enumerate(assets) for each in self._part([asset], start + at)]
+
+    def _publish(self, assets: Sequence[Mapping[str, Any]], start: int) -> list[str]:
+        drafts = [draft_of_new(**asset) for asset in assets]
+        key = None if self._key is None else f"{self._key}/{start}+{len(assets)}"
+        self._calls.publish(drafts, idempotency_key=key, context=self._context)
+        return [reference_for(draft.asset_id) for draft in drafts]
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

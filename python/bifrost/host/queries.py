@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bifrost.context import Context
-from bifrost.host.resolving import Asking
+from bifrost.host.asking import Asking
+from bifrost.host.recording import recorded
 
 if TYPE_CHECKING:
     from bifrost.catalogue.query import QueryPage
@@ -20,6 +21,7 @@ class QueryCalls(Asking):
     where another manager is configured, and `CatalogueError` where the catalogue can't be used.
     """
 
+    @recorded
     def query_assets(
         self, query: Mapping[str, Any], *, context: Context | None = None
     ) -> QueryPage:
@@ -35,6 +37,7 @@ class QueryCalls(Asking):
         catalogue = self.session.own_catalogue("a query")
         return catalogue.query(query, user=self._user(context))
 
+    @recorded
     def save_query(
         self, name: str, query: Mapping[str, Any], *, context: Context | None = None
     ) -> SavedQuery:
@@ -47,10 +50,12 @@ class QueryCalls(Asking):
         catalogue = self.session.own_catalogue("a query")
         return catalogue.save_query(name, query, user=self._user(context))
 
+    @recorded
     def saved_queries(self) -> list[SavedQuery]:
         """Return the saved queries, by name."""
         return self.session.own_catalogue("a query").saved_queries()
 
+    @recorded
     def run_saved_query(
         self,
         name: str,
@@ -67,6 +72,7 @@ class QueryCalls(Asking):
         catalogue = self.session.own_catalogue("a query")
         return catalogue.run_query(name, overrides, user=self._user(context))
 
+    @recorded
     def forget_query(self, name: str) -> None:
         """
         Forget a saved query.

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Unpack
 
 from bifrost.context import Context
-from bifrost.errors import InvalidReferenceException
-from bifrost.host.resolving import Asking, parsed
+from bifrost.errors import Code, InvalidReferenceException
+from bifrost.host.asking import Asking, parsed
+from bifrost.host.batch_options import BatchOptions
+from bifrost.host.batches import Run, run_of
+from bifrost.host.recording import recorded
 from bifrost.model.entity_reference import reference_for
+from bifrost.model.reply import Failure
+from bifrost.model.request import Operation, Request
 
 if TYPE_CHECKING:
     from bifrost.catalogue.edge_values import Relationship
@@ -25,6 +30,7 @@ class RelationshipCalls(Asking):
     manager is configured, and `CatalogueError` where the catalogue can't be used.
     """
 
+    @recorded
     def add_relationship(
         self,
         from_uri: str,
@@ -57,8 +63,10 @@ class RelationshipCalls(Asking):
         made = catalogue.add_relationship(
             _end(from_uri), _end(to_uri), relationship_type, metadata, user=self._user(context)
         )
+        self._forget(made.from_id)
         return _shown(made)
 
+    @recorded
     def update_relationship(
         self,
         from_uri: str,
@@ -89,8 +97,10 @@ class RelationshipCalls(Asking):
             replace=replace,
             user=self._user(context),
         )
+        self._forget(made.from_id)
         return _shown(made)
 
+    @recorded
     def remove_relationship(
         self,
         from_uri: str,
@@ -111,8 +121,10 @@ class RelationshipCalls(Asking):
         gone = catalogue.remove_relationship(
             _end(from_uri), _end(to_uri), relationship_type, user=self._user(context)
         )
+        self._forget(gone.from_id)
         return _shown(gone)
 
+    @recorded
     def get_relationships_with_metadata(
         self,
         asset_uri: str,
@@ -159,6 +171,34 @@ class RelationshipCalls(Asking):
             after = page[-1].cursor
         return [_shown(each) for each in found]
 
+    @recorded
+    def get_relationships_of_assets(
+        self, uris: Iterable[str], batch_size: int = 100, **options: Unpack[BatchOptions]
+    ) -> list[list[dict[str, Any]]]:
+        """
+        Return what leads away from each of *uris*, as `get_relationships_with_metadata` does for one.
+
+        A batch call: see `bifrost.host.batch_calls.BatchCalls`.
+
+        Raises:
+            As `get_relationships_with_metadata`, for the first one that fails, unless `on_error` says
+            otherwise.
+        """
+        return self._edges(batch_size, options).listed(uris)
+
+    def iter_get_relationships_of_assets(
+        self, uris: Iterable[str], batch_size: int = 100, **options: Unpack[BatchOptions]
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yield what `get_relationships_of_assets` returns, in bounded memory."""
+        return self._edges(batch_size, options).streamed(uris)
+
+    async def aget_relationships_of_assets(
+        self, uris: Iterable[str], batch_size: int = 100, **options: Unpack[BatchOptions]
+    ) -> list[list[dict[str, Any]]]:
+        """Return what `get_relationships_of_assets` returns, without holding up the event loop."""
+        return await self._edges(batch_size, options).awaited(uris)
+
+    @recorded
     def validate_relationships(self) -> list[Break]:
         """Return everything that is wrong with relationships, errors first, each with its remedy."""
         return self.session.own_catalogue("relationships").validate_relationships()
@@ -171,12 +211,54 @@ class RelationshipCalls(Asking):
         """
         return self.session.own_catalogue("the graph of relationships").graph
 
+    def _edges(self, batch_size: int, options: BatchOptions) -> Run:
+        # Who may read an asset is told of what leads away from it: that is asked like any resolution.
+        return run_of(self.session, Operation.EXISTS, batch_size, options, self._edges_of_window)
+
+    def _edges_of_window(self, request: Request) -> list[Any]:
+        """Ask which of the entities exist, in parts; then the catalogue for the edges of those."""
+        catalogue = self.session.own_catalogue("relationships with metadata")
+        exist = self.session.ask(request).outcomes
+        asked = [
+            None if found is not True else parsed(reference)
+            for reference, found in zip(request.references, exist, strict=True)
+        ]
+        versioned = [each for each in asked if each is not None and each.version is not None]
+        numbers = iter(catalogue.resolve([(each.asset_id, each.version) for each in versioned]))
+        places = [
+            (
+                each.asset_id,
+                None if each.version is None else getattr(next(numbers), "number", None),
+            )
+            for each in asked
+            if each is not None
+        ]
+        edges = iter(catalogue.relationships_of_each(places, limit=_PAGE))
+        return [
+            _not_there(reference, found)
+            if one is None
+            else self._whole(reference, [_shown(edge) for edge in next(edges)])
+            for reference, one, found in zip(request.references, asked, exist, strict=True)
+        ]
+
+    def _whole(self, asset_uri: str, page: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return *page* with what comes behind it, where it is full."""
+        if len(page) < _PAGE:
+            return page
+        return page + self.get_relationships_with_metadata(asset_uri, after=page[-1]["cursor"])
+
     def _place(self, asset_uri: str) -> tuple[str, int | None]:
         asked = parsed(asset_uri)
         if asked.version is None:
             self._existing(asked.asset_id)
             return asked.asset_id, None
         return self._version(asked)
+
+
+def _not_there(reference: str, outcome: Any) -> Failure:
+    if isinstance(outcome, Failure):
+        return outcome
+    return Failure(Code.NOT_FOUND, f"the catalogue has no {reference}")
 
 
 def _end(asset_uri: str) -> tuple[str, str | None]:

@@ -1,67 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What any OpenAssetIO manager can be asked."""
+"""What any OpenAssetIO manager can be asked about one entity reference."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bifrost import assetio
-from bifrost.context import Context, login_name
-from bifrost.errors import AssetNotFoundException, Code, InvalidReferenceException
-from bifrost.model.entity_reference import (
-    AssetReference,
-    parse,
-    reference_for,
-    without_format_args,
-)
-from bifrost.model.reply import Failure
-from bifrost.model.request import Operation, Request
+from bifrost.context import Context
+from bifrost.host.asking import Asking
+from bifrost.host.recording import recorded
+from bifrost.model.entity_reference import reference_for
+from bifrost.model.request import Operation
 from bifrost.model.resolution import Resolution
-from bifrost.session import Session, current
-
-
-class Asking:
-    """What the host's calls stand on: a session, and who asks."""
-
-    _session: Session | None = None
-
-    @property
-    def session(self) -> Session:
-        """
-        The session that answers.
-
-        Raises:
-            ConfigurationError: the settings can't be read.
-        """
-        return self._session or current()
-
-    def _user(self, context: Context | None) -> str:
-        """Return who asks: the context's user, else the one who is logged in."""
-        named = (context or Context()).snapshot().get("user")
-        return str(named) if named else login_name()
-
-    def _existing(self, asset_id: str) -> Any:
-        catalogue = self.session.own_catalogue("publishing")
-        asset = catalogue.found([asset_id]).get(asset_id)
-        if asset is None:
-            raise _no_such_asset(asset_id, catalogue.suggestions(asset_id))
-        return asset
-
-    def _version(self, asked: AssetReference) -> tuple[str, int]:
-        from bifrost.catalogue import VersionRecord
-
-        catalogue = self.session.own_catalogue("a version's own data")
-        [found] = catalogue.resolve([(asked.asset_id, asked.version)])
-        if not isinstance(found, VersionRecord):
-            raise AssetNotFoundException(found.message, asset_uri=str(asked), code=Code.NOT_FOUND)
-        return found.asset_id, found.number
 
 
 class ResolvingCalls(Asking):
-    """Resolution and existence, of any manager."""
+    """
+    Resolution and existence, of any manager. `context` is who asks: the active one by default
+    (`Context.active`). `deadline_s` is how many seconds a call may take; by default `manager.deadline_s`.
+    """
 
+    @recorded
     def initialize(self) -> bool:
         """
         Start the manager now instead of with the first question. True; or it raises.
@@ -73,19 +33,38 @@ class ResolvingCalls(Asking):
         self.session.assetio_manager().manager()
         return True
 
-    def resolve_asset_path(self, asset_uri: str, *, context: Context | None = None) -> Path:
+    @recorded
+    def resolve_asset_path(
+        self, asset_uri: str, *, context: Context | None = None, deadline_s: float | None = None
+    ) -> Path:
         """
         Return the file that *asset_uri* resolves to. One round trip if no cache knows it.
 
         Raises:
-            AssetNotFoundException: no such asset or version.
+            AssetNotFoundException: no such asset or version; with suggestions.
             InvalidReferenceException: malformed, or another manager's.
             LocationException: it has no location, or its file is not there.
             NetworkErrorException: the manager can't be asked, and no cache can stand in.
             PermissionDeniedException: the manager refuses.
         """
-        return Path(self._resolution(asset_uri, context).path)
+        path: Path = self._one(Operation.LOCATE, asset_uri, context, deadline_s)
+        return path
 
+    @recorded
+    def resolve_asset(
+        self, asset_uri: str, *, context: Context | None = None, deadline_s: float | None = None
+    ) -> Resolution:
+        """
+        Return what *asset_uri* resolves to, with what the manager said beside its file: the version, the
+        name, which manager, and the `tier` that served it (`stale` in an outage, `fallback` from a
+        second manager). One round trip if no cache knows it.
+
+        Raises:
+            AssetException: as `resolve_asset_path`.
+        """
+        return self._resolution(asset_uri, context, deadline_s)
+
+    @recorded
     def get_version(self, asset_uri: str, *, context: Context | None = None) -> int | None:
         """
         Return the version that *asset_uri* means, or None where it is no number.
@@ -93,9 +72,9 @@ class ResolvingCalls(Asking):
         Raises:
             AssetException: as `resolve_asset_path`.
         """
-        version = self._resolution(asset_uri, context).version
-        return int(version) if version.isdecimal() else None
+        return version_number(self._resolution(asset_uri, context))
 
+    @recorded
     def get_entity_info(self, asset_uri: str, *, context: Context | None = None) -> dict[str, Any]:
         """
         Return what the manager says of the entity: `location`, `version`, `name`, and `traits`, the
@@ -105,15 +84,9 @@ class ResolvingCalls(Asking):
             AssetException: as `resolve_asset_path`.
         """
         traits = self._one(Operation.INFO, asset_uri, context)
-        resolution = self._resolution(asset_uri, context)
-        return {
-            "location": resolution.path,
-            "version": resolution.version,
-            "name": resolution.name,
-            "manager": resolution.manager,
-            "traits": traits,
-        }
+        return entity_info(self._resolution(asset_uri, context), traits)
 
+    @recorded
     def entity_exists(self, asset_uri: str, *, context: Context | None = None) -> bool:
         """
         Return whether the entity exists and can be read. One round trip.
@@ -127,6 +100,7 @@ class ResolvingCalls(Asking):
         """Return the reference to *asset_id* of Bifrost's own catalogue; it floats."""
         return reference_for(asset_id)
 
+    @recorded
     def is_valid_entity_reference(self, asset_uri: str) -> bool:
         """Return whether the manager takes *asset_uri* for one of its references."""
         manager = self.session.assetio_manager().manager()
@@ -135,42 +109,29 @@ class ResolvingCalls(Asking):
         except TypeError:  # bytes that are no UTF-8; OpenAssetIO's strings are
             return False
 
+    @recorded
     def managers(self) -> list[dict[str, Any]]:
         """Return `{"identifier", "display_name", "info"}` of each OpenAssetIO manager installed."""
         return assetio.available_managers()
 
-    def _resolution(self, asset_uri: str, context: Context | None) -> Resolution:
-        resolution: Resolution = self._one(Operation.RESOLVE, asset_uri, context)
+    def _resolution(
+        self, asset_uri: str, context: Context | None, deadline_s: float | None = None
+    ) -> Resolution:
+        resolution: Resolution = self._one(Operation.RESOLVE, asset_uri, context, deadline_s)
         return resolution
 
-    def _one(self, operation: Operation, asset_uri: str, context: Context | None) -> Any:
-        reference = without_format_args(asset_uri)
-        snapshot = (context or Context()).snapshot()
-        (outcome,) = self.session.ask(Request(operation, (reference,), snapshot)).outcomes
-        if isinstance(outcome, Failure):
-            raise outcome.exception(asset_uri)
-        return outcome
+
+def version_number(resolution: Resolution) -> int | None:
+    """Return the version of *resolution*; None where it is no number."""
+    return int(resolution.version) if resolution.version.isdecimal() else None
 
 
-def parsed(asset_uri: str) -> AssetReference:
-    """
-    Return the reference to an asset of our catalogue that *asset_uri* is.
-
-    Raises:
-        InvalidReferenceException: it is none.
-    """
-    try:
-        return parse(asset_uri)
-    except ValueError as error:
-        raise InvalidReferenceException(
-            str(error), asset_uri=asset_uri[:1000], code=Code.MALFORMED_REFERENCE
-        ) from None
-
-
-def _no_such_asset(asset_id: str, near: Sequence[str]) -> AssetNotFoundException:
-    return AssetNotFoundException(
-        f"the catalogue has no asset {asset_id!r}; register_asset makes one",
-        asset_uri=reference_for(asset_id),
-        code=Code.NOT_FOUND,
-        details={"suggestions": [reference_for(each) for each in near]},
-    )
+def entity_info(resolution: Resolution, traits: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what is known of an entity, as `get_entity_info` does."""
+    return {
+        "location": resolution.path,
+        "version": resolution.version,
+        "name": resolution.name,
+        "manager": resolution.manager,
+        "traits": traits,
+    }

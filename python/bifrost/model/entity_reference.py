@@ -88,6 +88,30 @@ def without_format_args(identifier: str) -> str:
     return identifier.partition(_FORMAT_ARGS)[0]
 
 
+def canonical(reference: str) -> str:
+    """
+    Return *reference* as `reference_for` writes it, where it has escapes that could stand otherwise.
+
+    Every other reference is returned as it is, those of other managers among them.
+    """
+    if "%" not in reference or not reference.startswith(PREFIX):
+        return reference
+    try:
+        return str(parse(reference))
+    except ValueError:
+        return reference
+
+
+def names_of(asset_id: str) -> tuple[str, ...]:
+    """
+    Return the references, versions aside, that name an asset once `canonical` has seen them.
+
+    One, unless the id has characters that may stand in a reference with an escape or without.
+    """
+    escaped, plain = reference_for(asset_id), PREFIX + asset_id
+    return (escaped,) if escaped == plain else (escaped, plain)
+
+
 def is_asset_reference(text: str) -> bool:
     """Whether *text* is of our scheme at all; it may still be malformed."""
     return text.startswith(PREFIX)

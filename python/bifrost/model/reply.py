@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from bifrost.errors import AssetException, Code, exception_for
 from bifrost.model.request import Request
+from bifrost.redaction import redacted
 
 _OUTAGE: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE})
 
@@ -30,6 +31,10 @@ class Failure:
     retryable: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # A manager may have quoted what it was sent. Failures are cached, and sent to C++.
+        object.__setattr__(self, "message", redacted(self.message))
+
     @property
     def is_outage(self) -> bool:
         """Whether the manager could not be asked, which says nothing about the reference."""
@@ -38,6 +43,10 @@ class Failure:
     def exception(self, reference: str) -> AssetException:
         """Return what a call for this one reference raises."""
         return exception_for(self.code, self.message, reference, dict(self.details))
+
+
+NOT_CACHED: Final = Failure(Code.UNKNOWN, "no cache knows it, and nobody was to be asked")
+"""What a request that asks caches alone meets where they have no answer. Compare by identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,13 @@ class Reply:
     def failures(self) -> dict[str, Failure]:
         """Return the references that failed, with their failures."""
         return {ref: out for ref, out in self.items() if isinstance(out, Failure)}
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the round trip itself failed: every element met an outage."""
+        return bool(self.outcomes) and all(
+            isinstance(outcome, Failure) and outcome.is_outage for outcome in self.outcomes
+        )
 
     def patched(self, newer: Reply) -> Reply:
         """Return this reply with the outcomes of *newer* in place of its own."""

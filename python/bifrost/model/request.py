@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from bifrost.context import ContextSnapshot
 
@@ -15,6 +16,8 @@ class Operation(StrEnum):
 
     RESOLVE = "resolve"
     """-> `Resolution`."""
+    LOCATE = "locate"
+    """-> `pathlib.Path`: where `RESOLVE` leads, for who wants nothing else of it. Caches answer it."""
     EXISTS = "exists"
     """-> `bool`."""
     TRAITS = "traits"
@@ -38,6 +41,9 @@ class Request:
         context: Who asks and under what policy, frozen.
         deadline_s: Seconds this request may take, retries included; None for the setting.
         fresh: Whether cached answers are passed over; answers are still stored.
+        only_cached: Whether nobody is asked: what no cache knows is `NOT_CACHED`.
+        batch: How the request may be cut into parts: a `pipeline.batching.Batch`. None: it is one
+            round trip, however many references it has.
     """
 
     operation: Operation
@@ -45,7 +51,13 @@ class Request:
     context: ContextSnapshot
     deadline_s: float | None = None
     fresh: bool = False
+    only_cached: bool = False
+    batch: Any = field(default=None, compare=False, repr=False)
 
     def only(self, references: Sequence[str]) -> Request:
         """Return the same question about *references*."""
         return replace(self, references=tuple(references))
+
+    def without_batch(self) -> Request:
+        """Return the same question, to be asked in one round trip."""
+        return self if self.batch is None else replace(self, batch=None)

@@ -21,13 +21,6 @@ from bifrost.pipeline.handler import Handler
 _LOST_AFTER_COOLDOWNS = 6
 
 
-def is_outage(reply: Reply) -> bool:
-    """Whether the round trip itself failed: every element met an outage."""
-    return bool(reply.outcomes) and all(
-        isinstance(outcome, Failure) and outcome.is_outage for outcome in reply.outcomes
-    )
-
-
 class Breaker:
     """
     Closed: passes everything. Open, after *failures* outages in a row: answers at once. Half-open,
@@ -100,7 +93,7 @@ class Breaker:
             if self._opened_at is not None and (probe is None or probe is not self._probe):
                 return  # a straggler, or a probe given up: only the probe under way decides
             self._probe = None
-            if reply is not None and not is_outage(reply):
+            if reply is not None and not reply.is_outage:
                 self._failures, self._opened_at = 0, None
                 return
             self._failures += 1

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from time import monotonic, sleep
 from typing import Any
 
@@ -46,17 +47,19 @@ class Retry:
         again = _retryable(reply)
         if not again:
             return reply
+        attempt = 1
         for wait_s in self._waits():
             wait_s = max(wait_s, _asked_to_wait(reply))
             left_s = limit_s - (self._clock() - start)
             if wait_s >= left_s:
                 break
             self._sleep(wait_s)
+            attempt += 1
             reply = reply.patched(self._inner.handle(request.only(again)))
             again = _retryable(reply)
             if not again:
                 break
-        return reply
+        return reply if attempt == 1 else _after(attempt, reply, again)
 
     def _waits(self) -> Iterator[float]:
         import tenacity
@@ -64,6 +67,20 @@ class Retry:
         policy = tenacity.wait_random_exponential(multiplier=self._base_s, max=self._max_s)
         for attempt in range(1, self._attempts):
             yield policy(_attempted(attempt))
+
+
+def _after(attempt: int, reply: Reply, again: list[str]) -> Reply:
+    """Return *reply* with the number of the last attempt in the failures of *again*."""
+    failed = set(again)
+    return Reply(
+        reply.request,
+        tuple(
+            replace(outcome, details={**outcome.details, "attempt": attempt})
+            if reference in failed
+            else outcome
+            for reference, outcome in reply.items()
+        ),
+    )
 
 
 def _attempted(number: int) -> Any:

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads that calls run on which may never come back."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+# How long the end of the process waits for calls that are under way. One that comes back while
+# Python is being finalised would touch objects that are gone, and crash.
+_GRACE_S = 2.0
+
+
+class Job(Generic[T]):
+    """
+    One call on its way through a worker, and what came of it.
+
+    Attributes:
+        result: What it returned; None until then.
+        error: What it raised; None unless it did.
+        done: Set once there is either, or the workers were closed.
+    """
+
+    def __init__(self, call: Callable[[], T], notify: Callable[[], None] | None = None) -> None:
+        self._call = call
+        self._notify = notify
+        # Who asks, and for what trace: what the call says about itself belongs to its caller.
+        self._context = copy_context()
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        """Make the call, on the calling thread."""
+        try:
+            self.result = self._context.run(self._call)
+        except BaseException as error:  # noqa: BLE001  raised again in the thread that waits
+            self.error = error
+        finally:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Wake who waits."""
+        self.done.set()
+        if self._notify is not None:
+            self._notify()
+
+
+class Workers:
+    """
+    At most *limit* threads, started as they are needed. Any thread may submit.
+
+    The threads are daemons, so that a call that hangs never keeps a process from ending. It costs one
+    of them until it comes back.
+    """
+
+    def __init__(self, limit: int, name: str) -> None:
+        self._limit = max(1, limit)
+        self._name = name
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Start over in a forked child: the threads stayed behind."""
+        self._changed = threading.Condition()
+        self._waiting: deque[Job[Any]] = deque()
+        self._under_way: set[Job[Any]] = set()
+        self._threads = 0
+        self._idle = 0
+        self._closed = False
+
+    def submit(
+        self, call: Callable[[], T], notify: Callable[[], None] | None = None
+    ) -> Job[T] | None:
+        """
+        Make *call* on a thread, with the contextvars of this moment. None: there are no threads.
+
+        Args:
+            call: What to do.
+            notify: Called once the job is done, on whatever thread; must not block or raise.
+        """
+        job = Job(call, notify)
+        with self._changed:
+            if self._closed:
+                return None
+            self._under_way.add(job)
+            self._waiting.append(job)
+            if len(self._waiting) > self._idle and self._threads < self._limit:
+                try:
+                    threading.Thread(target=self._work, name=self._name, daemon=True).start()
+                    self._threads += 1
+                except RuntimeError:  # no more threads to be had: those there are must do
+                    if not self._threads:
+                        self._waiting.remove(job)
+                        self._under_way.discard(job)
+                        return None
+            self._changed.notify()
+        return job
+
+    def forget(self, job: Job[Any]) -> None:
+        """Nobody waits for *job* any more: it is not begun if it hasn't been."""
+        with self._changed:
+            self._under_way.discard(job)
+            if job in self._waiting:  # every worker hangs: it must not pile up behind them
+                self._waiting.remove(job)
+
+    def stats(self) -> dict[str, int]:
+        """Return `workers`, `busy`, `waiting` calls and `max_workers`."""
+        with self._changed:
+            return {
+                "workers": self._threads,
+                "busy": self._threads - self._idle,
+                "waiting": len(self._waiting),
+                "max_workers": self._limit,
+            }
+
+    def close(self) -> None:
+        """
+        Let everybody who waits go at once, and end the threads.
+
+        Returns when no call is under way any more, or after a short grace.
+        """
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            for job in self._under_way:
+                job.let_go()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._threads == self._idle, _GRACE_S)
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            job.run()
+
+    def _next(self) -> Job[Any] | None:
+        with self._changed:
+            self._idle += 1
+            while not self._waiting:
+                if self._closed:
+                    self._changed.notify_all()
+                    return None
+                self._changed.wait()
+            self._idle -= 1
+            return self._waiting.popleft()

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The managers of a session, made when they are first asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bifrost.errors import BifrostError, Code
+from bifrost.model.reply import Failure, Reply
+from bifrost.model.request import Request
+from bifrost.settings import Settings
+
+if TYPE_CHECKING:
+    from bifrost.assetio import AssetioManager
+
+
+class LazyManager:
+    """
+    A manager's handler. OpenAssetIO is not even imported while nobody asks.
+
+    Args:
+        make: Makes and initialises the OpenAssetIO manager.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Start over in a forked child: a manager has threads and connections of its own."""
+        self._lock = threading.Lock()
+        self._handler: AssetioManager | None = None
+
+    @property
+    def round_trips(self) -> int:
+        """How often the manager was called."""
+        return self._handler.round_trips if self._handler is not None else 0
+
+    @property
+    def identifier(self) -> str:
+        """The manager's identifier; "" while it has not been started."""
+        return self._handler.identifier if self._handler is not None else ""
+
+    def open(self) -> AssetioManager:
+        """Return the handler, which makes the manager itself when it is asked."""
+        with self._lock:
+            if self._handler is None:
+                from bifrost.assetio import AssetioManager
+
+                self._handler = AssetioManager(self._make)
+            return self._handler
+
+    def handle(self, request: Request) -> Reply:
+        """Ask the manager, in one call however many references."""
+        try:
+            return self.open().handle(request)
+        except BifrostError as error:
+            # A configuration that can't work fails each element, and says why.
+            return Reply.of(request, Failure(Code.UNKNOWN, error.message))
+
+    def recognises(self, reference: str) -> bool:
+        """Whether the manager takes *reference* for one of its own. False where it can't be made."""
+        try:
+            return bool(self.open().manager().isEntityReferenceString(reference))
+        except (BifrostError, TypeError):  # TypeError: bytes that are no UTF-8
+            return False
+
+
+def identity(settings: Settings) -> str:
+    """
+    Return what tells this manager's answers from another's, without starting it.
+
+    For a foreign manager that is its config file, content and all: two libraries behind one plugin
+    are two managers to a cache.
+    """
+    config = settings.manager_config
+    if not config:
+        return f"org.bifrost.assetmanager {settings.catalogue_url}"
+    path = Path(config).absolute()
+    try:
+        content = path.read_bytes()
+    except OSError:
+        content = b""
+    return f"{path} {blake2b(content, digest_size=16).hexdigest()}"
+
+
+def own_manager(settings: Settings, on_published: Callable[[Iterable[str]], None]) -> Any:
+    """
+    Return our own OpenAssetIO manager, initialised.
+
+    Raises:
+        ConfigurationError: it can't start.
+    """
+    from bifrost import assetio
+    from bifrost.manager import BifrostManagerInterface
+
+    return assetio.manager_from_interface(
+        BifrostManagerInterface(on_published), own_manager_settings(settings)
+    )
+
+
+def own_manager_settings(settings: Settings) -> Mapping[str, Any]:
+    """Return the OpenAssetIO settings of our own manager that *settings* imply."""
+    return {
+        "catalogue_url": settings.catalogue_url,
+        "store": str(settings.store_directory),
+        "workflow": settings.catalogue.workflow,
+        "lock_timeout_s": settings.catalogue.lock_timeout_s,
+        "statement_timeout_s": settings.catalogue.statement_timeout_s,
+        **settings.access._asdict(),
+    }
+
+
+def foreign_manager(named: str) -> Any:
+    """
+    Return the initialised manager that *named* means: an OpenAssetIO config file, or an identifier.
+
+    Raises:
+        ConfigurationError: it can't be made; says why.
+    """
+    from bifrost import assetio
+
+    if Path(named).suffix == ".toml" or Path(named).exists():
+        return assetio.manager_from_config(named)
+    return assetio.manager_from_identifier(named)

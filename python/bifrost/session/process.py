@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The session of this process: the one piece of global state, because USD hands its plugins nothing."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from bifrost.session.session import Session
+
+
+def current() -> Session:
+    """
+    Return this process's session, made from the settings by the first caller.
+
+    Raises:
+        ConfigurationError: the settings can't be read.
+    """
+    global _current  # noqa: PLW0603  USD hands its plugins nothing
+    with _current_lock:
+        if _current is None:
+            _current = Session()
+        return _current
+
+
+def use(session: Session | None) -> None:
+    """Make *session* the one that `current()` returns; None: make a new one when it is asked for."""
+    global _current  # noqa: PLW0603
+    with _current_lock:
+        _current = session
+
+
+def current_if_any() -> Session | None:
+    """Return this process's session if there is one already."""
+    return _current
+
+
+def _after_fork() -> None:
+    global _current_lock  # noqa: PLW0603
+    _current_lock = threading.Lock()
+
+
+_current: Session | None = None
+_current_lock = threading.Lock()
+os.register_at_fork(after_in_child=_after_fork)
