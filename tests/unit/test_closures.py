@@ -91,7 +91,7 @@ def known_references(answers):
 
 
 def recorded(closures, later, *answers, root=ROOT, scope=SCOPE):
-    closures.record(scope, root, dict(answers), closures._tiers.sequence())
+    closures.record(scope, root, dict(answers), closures.tiers.sequence())
     later.run()
     return closures.find(scope, root)
 
@@ -140,7 +140,7 @@ def test_many_recordings_are_one_write(closures, later, tiers):
     Off the hot path: nothing is written until later.
     """
     for number in range(100):
-        closures.record(SCOPE, ROOT, dict([answer(f"r{number}")]), closures._tiers.sequence())
+        closures.record(SCOPE, ROOT, dict([answer(f"r{number}")]), closures.tiers.sequence())
     assert 0 == tiers.puts
     later.run()
 
@@ -274,9 +274,9 @@ def test_an_invalidation_between_recording_and_writing_is_seen(closures, later, 
     """
     The second that passes before the write hides nothing.
     """
-    closures.record(SCOPE, ROOT, dict([answer("a")]), closures._tiers.sequence())
+    closures.record(SCOPE, ROOT, dict([answer("a")]), closures.tiers.sequence())
     tiers.invalidate([b"a"])
-    closures.record(SCOPE, ROOT, dict([answer("b")]), closures._tiers.sequence())
+    closures.record(SCOPE, ROOT, dict([answer("b")]), closures.tiers.sequence())
     later.run()
 
     assert {"a"} == closures.stale_references(closures.find(SCOPE, ROOT))
@@ -358,7 +358,7 @@ def test_a_forked_child_records_nothing_of_its_parent(closures, later):
     """
     The parent writes what the parent resolved.
     """
-    closures.record(SCOPE, ROOT, dict([answer("a")]), closures._tiers.sequence())
+    closures.record(SCOPE, ROOT, dict([answer("a")]), closures.tiers.sequence())
     closures.after_fork()
     later.run()
 

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bifrost.errors import ConfigurationError
-from bifrost.model.entity_reference import LATEST, parse, reference_for
 
 if TYPE_CHECKING:
     from bifrost.usd.ingest import IngestReport
 
 _SHOWN: Final = 10
-_MOST_BEFORE: Final = 100
 
 
 class _Out(click.Path):
@@ -69,19 +67,8 @@ def ingest(directory: Path, out: Path | None, pin: bool, as_json: bool) -> None:
         raise click.ClickException(
             f"{error.filename or directory}: {error.strerror or error}"
         ) from error
-    current.invalidate(_moved(report.published))
+    current.invalidate(report.published)
     click.echo(json.dumps(report.as_dict(), indent=2) if as_json else "\n".join(_summary(report)))
-
-
-def _moved(published: Sequence[str]) -> Iterator[str]:
-    """Yield the references that mean something else than before."""
-    for reference in published:
-        asset_id, version = parse(reference).asset_id, parse(reference).version or "1"
-        yield reference_for(asset_id)
-        yield reference_for(asset_id, LATEST)
-        # The files of the versions before may have been written over.
-        for number in range(max(1, int(version) - _MOST_BEFORE), int(version)):
-            yield reference_for(asset_id, number)
 
 
 @contextlib.contextmanager

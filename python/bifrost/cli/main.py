@@ -20,9 +20,11 @@ from typing import Any, Final
 import click
 
 from bifrost.errors import AssetException, BifrostError
+from bifrost.redaction import redacted
 
 _ROOT: Final = {
     "asset": ("bifrost.cli.main:asset", "Ask the manager about assets."),
+    "cache": ("bifrost.cli.cache_command:cache", "Look after the caches of this host."),
     "catalogue": ("bifrost.cli.catalogue_command:catalogue", "Look after the catalogue."),
     "demo": (
         "bifrost.cli.demo_command:demo",
@@ -36,7 +38,12 @@ _ROOT: Final = {
         "Publish files, and look after publishes that did not end.",
     ),
     "query": ("bifrost.cli.query_command:query", "Find assets of the catalogue."),
+    "stats": (
+        "bifrost.cli.stats_command:stats",
+        "Print how a process is doing, or what this host keeps.",
+    ),
     "usd": ("bifrost.cli.main:usd", "Look at USD files through entity references."),
+    "warm": ("bifrost.cli.warm_command:warm", "Fill the caches for what will be opened."),
 }
 _ASSET: Final = {
     "info-uri": ("bifrost.cli.asset_commands:info_uri", "Print what is known about an asset."),
@@ -162,7 +169,7 @@ def _failed(error: Exception) -> int:
     if os.environ.get("BIFROST_DEBUG"):
         import traceback
 
-        traceback.print_exception(error)
+        click.echo(redacted("".join(traceback.format_exception(error))), err=True, nl=False)
     message = error.message if isinstance(error, BifrostError) else _unexpected(error)
     if isinstance(error, AssetException) and error.asset_uri not in message:
         message = f"{error.asset_uri}: {message}"

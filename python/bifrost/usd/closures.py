@@ -20,6 +20,8 @@ from typing import Any, Final, NamedTuple
 from bifrost.errors import Code
 from bifrost.model.reply import Failure
 from bifrost.model.resolution import Resolution
+from bifrost.pipeline.cache import subject_of
+from bifrost.tiers.invalidation import Names
 from bifrost.tiers.tier import FOREVER, Entry
 from bifrost.tiers.tiered import TieredCache
 from bifrost.usd import wire
@@ -56,10 +58,15 @@ class Closure(NamedTuple):
 
 
 class Closures:
-    """Reads and records closures. Any thread."""
+    """
+    Reads and records closures. Any thread.
+
+    Attributes:
+        tiers: Where they are kept.
+    """
 
     def __init__(self, tiers: TieredCache, later: Later, clock: Callable[[], float] = time) -> None:
-        self._tiers = tiers
+        self.tiers = tiers
         self._later = later
         self._clock = clock
         self._lock = threading.Lock()
@@ -68,7 +75,7 @@ class Closures:
     def find(self, scope: bytes, root: str) -> Closure | None:
         """Return what was recorded for *root*, or None. One read of the tiers."""
         key = _key(scope, root)
-        found = self._tiers.find([key]).get(key)
+        found = self.tiers.find([key]).get(key)
         if found is None or len(found[0].value) <= _HEADER.size:
             return None
         entry, tier = found
@@ -87,14 +94,14 @@ class Closures:
     def leader(self, scope: bytes, reference: str) -> str | None:
         """Return the reference that *reference* followed when it was last asked for, if any."""
         key = _alias(scope, reference)
-        found = self._tiers.find([key]).get(key)
+        found = self.tiers.find([key]).get(key)
         return found[0].value.decode("utf-8", "surrogateescape") if found else None
 
     def record_follower(self, scope: bytes, leader: str, reference: str) -> None:
         """Remember that *reference* followed *leader*."""
         value = leader.encode("utf-8", "surrogateescape")
-        entry = Entry(value, FOREVER, self._clock(), self._tiers.sequence())
-        self._tiers.put({_alias(scope, reference): entry})
+        entry = Entry(value, FOREVER, self._clock(), self.tiers.sequence())
+        self.tiers.put({_alias(scope, reference): entry})
 
     def stale_references(self, closure: Closure) -> set[str] | None:
         """
@@ -107,7 +114,7 @@ class Closures:
         """
         changed = self._changed_since(closure.sequence)
         now = self._clock()
-        if closure.expires > now and changed is not None and not changed:
+        if closure.expires > now and changed is not None and not len(changed):
             return None
         stale = set()
         for reference, outcome in wire.decode(closure.answers):
@@ -116,7 +123,7 @@ class Closures:
             elif changed is None:
                 if not outcome.immutable:
                     stale.add(reference)
-            elif reference in changed:
+            elif changed.covers(subject_of(reference)):
                 stale.add(reference)
         return stale or None
 
@@ -138,13 +145,11 @@ class Closures:
         self._lock = threading.Lock()
         self._pending = {}
 
-    def _changed_since(self, sequence: int) -> set[str] | None:
-        if self._tiers.sequence() == sequence:
-            return set()
-        tokens = self._tiers.invalidations.invalidated_since(sequence)
-        if tokens is None:
-            return None
-        return {token.decode("utf-8", "surrogateescape") for token in tokens}
+    def _changed_since(self, sequence: int) -> Names | None:
+        if self.tiers.sequence() == sequence:
+            return Names()
+        names = self.tiers.invalidations.invalidated_since(sequence)
+        return None if names is None else Names(names)
 
     def _write(self, scope: bytes, root: str) -> None:
         key = _key(scope, root)
@@ -160,7 +165,7 @@ class Closures:
         failed_bytes = failed.encode("utf-8", "surrogateescape")
         header = _HEADER.pack(expires, sequence, *root_state(root), len(failed_bytes))
         value = header + failed_bytes + wire.encode(good.items())
-        self._tiers.put({key: Entry(value, FOREVER, now, sequence)})
+        self.tiers.put({key: Entry(value, FOREVER, now, sequence)})
 
     def _recorded(self, scope: bytes, root: str) -> dict[str, Any]:
         closure = self.find(scope, root)

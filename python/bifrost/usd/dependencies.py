@@ -10,7 +10,7 @@ selected, in inactive prims and behind payloads is there too.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -62,6 +62,10 @@ class Found:
         return asdict(self)
 
 
+Breadth = Callable[[Sequence[str]], Mapping[str, Any]]
+"""What answers for the entity references of one breadth: `Resolution` or `Failure` for each."""
+
+
 def dependencies(root: str, session: Session | None = None) -> list[Found]:
     """
     Return *root* and everything it depends on, in the order in which it is met.
@@ -69,23 +73,35 @@ def dependencies(root: str, session: Session | None = None) -> list[Found]:
     Needs no plugin. Value clip templates and variable expressions are left out: what they name is
     up to the stage.
     """
-    session = session or current()
+    asked = session or current()
+    return walk([root], lambda references: dict(asked.resolve(references).items()))
+
+
+def walk(roots: Sequence[str], answer: Breadth) -> list[Found]:
+    """
+    Return *roots* and everything they depend on, asking *answer* once for each breadth.
+
+    As `dependencies`. What several roots need is there once.
+    """
     # Not `Path.resolve`: USD leaves links alone.
-    wanted = {root if is_uri(root) else os.path.abspath(root): Use("root", "")}  # noqa: PTH100
+    wanted = {
+        root if is_uri(root) else os.path.abspath(root): Use("root", "")  # noqa: PTH100
+        for root in roots
+    }
     found: dict[str, Found] = {}
     while wanted:
-        answers = _answered(wanted, session)
+        answers = _answered(wanted, answer)
         wanted = {}
-        for name, answer in answers.items():
-            found[name], named = _read(answer)
-            wanted.update({each: use for each, use in named.items() if each not in wanted})
+        for name, each in answers.items():
+            found[name], named = _read(each)
+            wanted.update({other: use for other, use in named.items() if other not in wanted})
         wanted = {name: use for name, use in wanted.items() if name not in found}
     return list(found.values())
 
 
-def _answered(wanted: Mapping[str, Use], session: Session) -> dict[str, Found]:
+def _answered(wanted: Mapping[str, Use], answer: Breadth) -> dict[str, Found]:
     references = [name for name in wanted if is_uri(name)]
-    outcomes = dict(session.resolve(references).items()) if references else {}
+    outcomes = answer(references) if references else {}
     return {
         name: _entity(name, use, outcomes[name]) if name in outcomes else _file(name, use)
         for name, use in wanted.items()
