@@ -594,6 +594,10 @@ class Catalogue(RelationshipCalls, QueryCalls):
             )
             return list(found)
 
+    def connections(self) -> dict[str, int]:
+        """Return how many connections to the database are open, and how many are `in_use` now."""
+        return self._database.connections()
+
     def close(self) -> None:
         """Close the database's connections."""
         self._database.close()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -76,6 +77,12 @@ class Database:
         """
         with self._classified(), self._writer.begin() as connection:
             yield connection
+
+    def connections(self) -> dict[str, int]:
+        """Return how many connections are open, and how many of them are `in_use` now."""
+        pool: Any = self._engine.pool
+        used = int(pool.checkedout())
+        return {"open": used + int(pool.checkedin()), "in_use": used}
 
     def close(self) -> None:
         """Close every connection."""

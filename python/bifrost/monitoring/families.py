@@ -93,6 +93,10 @@ _THREADS: Final = (
     _Metric("manager_workers_busy", "gauge", "busy", "Threads that are calling it now."),
     _Metric("manager_waiting", "gauge", "waiting", "Calls that wait for a thread."),
 )
+_CONNECTIONS: Final = (
+    _Metric("database_connections", "gauge", "open", "Connections to the catalogue's database."),
+    _Metric("database_connections_in_use", "gauge", "in_use", "Those of them that are in use."),
+)
 _RESOLVER: Final = (
     _Metric(
         "resolver_table_entries", "gauge", "entries", "Resolutions in the C++ resolver's table."
@@ -134,6 +138,7 @@ def families(
         *_of(manager, _MANAGER),
         *_of(_table(manager, "batching"), _BATCHING),
         *_of(_table(manager, "threads"), _THREADS),
+        *_of(_table(_table(stats, "resources"), "database_connections"), _CONNECTIONS),
         *_breaker(manager.get("breaker")),
         *_of(resolver or {}, _RESOLVER),
     ]

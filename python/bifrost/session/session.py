@@ -332,8 +332,13 @@ class Session:
                 "batching": self._batching.stats(),
             },
             "cache": served,
+            "resources": {"database_connections": self._connections()},
             "tiers": {**self._caching.stats(), **_in_all(served)},
         }
+
+    def _connections(self) -> dict[str, int]:
+        catalogue = self._catalogue
+        return {"open": 0, "in_use": 0} if catalogue is None else catalogue.connections()
 
     def closing(self) -> None:
         """Let go everybody who waits for a manager: the process is ending."""
