@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from bifrost.tiers.tier import Entry
 
-ENTRY_OVERHEAD: Final = 640
-"""Bytes that an entry takes beside its key and value, as measured: 300 for objects and table slots,
+ENTRY_OVERHEAD: Final = 760
+"""Bytes that an entry takes beside its key and value, as measured: 330 for objects and table slots,
 and the `pathlib.Path` that a reader leaves in `Entry.decoded`."""
 
 
