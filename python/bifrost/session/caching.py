@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -229,14 +230,27 @@ class CatalogueChanges:
 
     def number(self) -> int:
         """Return the number of the newest change."""
-        return self._catalogue.catalogue.change_number()
+        return self._opened().change_number()
 
     def since(self, number: int) -> tuple[int, list[bytes] | None]:
         """Return the newest number, and the names of what changed after *number*; None: all."""
-        newest, ids = self._catalogue.catalogue.changes_since(number)
+        newest, ids = self._opened().changes_since(number)
         if ids is None:
             return newest, None
         return newest, [name for asset_id in ids for name in names_of_asset(asset_id)]
+
+    def _opened(self) -> Catalogue:
+        """
+        Return the catalogue.
+
+        Raises:
+            RuntimeError: not just now. OpenUSD's first import loads libraries without the GIL that
+                want it, and a thread that holds it while it loads one of its own, as importing
+                SQLAlchemy does, would hang with it. Whoever follows asks again in a while.
+        """
+        if not self._catalogue.has_catalogue and _is_importing_usd():
+            raise RuntimeError("OpenUSD is being imported on another thread")
+        return self._catalogue.catalogue
 
 
 def names_for(reference: str) -> list[bytes]:
@@ -254,6 +268,15 @@ def names_of_asset(asset_id: str) -> list[bytes]:
     return [
         group_of(name.encode("utf-8", "surrogateescape")) for each in ids for name in names_of(each)
     ]
+
+
+def _is_importing_usd() -> bool:
+    specs = (
+        getattr(sys.modules[name], "__spec__", None)
+        for name in list(sys.modules)
+        if name.partition(".")[0] == "pxr"
+    )
+    return any(getattr(spec, "_initializing", False) for spec in specs)
 
 
 def _redis(settings: Settings) -> RedisTier | None:

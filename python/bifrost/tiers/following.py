@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _KEY_KIND: Final = b"F"
 _LONGEST_PAUSE_S: Final = 30.0
+_CLOSE_S: Final = 1.0
 
 
 class News:
@@ -160,11 +161,16 @@ class Follower:
         self._stop.set()
         if self._position is None or self._hint is not None or not self._source.is_open():
             return
+        hint = self._source.hint()
+        # Not where it may hang: without a hint it is a server, and the thread may be waiting for it.
+        if hint is None or not self._lock.acquire(timeout=_CLOSE_S):
+            return
         try:
-            with self._lock:
-                self._look(self._source.hint())
+            self._look(hint)
         except Exception:  # noqa: BLE001, S110  then the next one asks
             pass
+        finally:
+            self._lock.release()
 
     def _run(self, stop: Event) -> None:
         pause_s = 0.0 if self._may_have_news() else self._every_s

@@ -147,6 +147,7 @@ class TieredCache(Tier):
             TierError: other processes could not be told. This one forgot.
         """
         subjects = None if subjects is None else tuple(dict.fromkeys(subjects))
+        seen = self._seen
         try:
             number = self.invalidations.note_invalidation(subjects)
         except Exception as error:
@@ -154,6 +155,8 @@ class TieredCache(Tier):
             self._outdate(subjects, self.sequence() + 1)
             self._note_error("invalidations", error)
             raise TierError(f"other processes could not be told what changed: {error}") from error
+        if seen is not None and number - seen == (1 if subjects is None else len(subjects)):
+            self._seen = number  # nobody else's came between: nothing to hear of again
         self._outdate(subjects, number)
         return number
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 _STAGE = ("register_plugin", "resolutions", "resolver_stats", "warm")
+_STALENESS = ("Stale", "on_stale", "stale")
 
 
 def __getattr__(name: str) -> Any:
@@ -13,4 +14,8 @@ def __getattr__(name: str) -> Any:
         from bifrost.usd import stage
 
         return getattr(stage, name)
+    if name in _STALENESS:
+        from bifrost.usd import staleness
+
+        return getattr(staleness, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

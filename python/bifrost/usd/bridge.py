@@ -13,17 +13,21 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection, Iterable
+from contextlib import nullcontext
 from time import monotonic, perf_counter, time
 from typing import Any
 
 from bifrost.context import Context, ContextSnapshot, from_policy
-from bifrost.errors import BifrostError, Code, TierError
+from bifrost.errors import BifrostError, Code, PermissionDeniedException, TierError
 from bifrost.model.reply import Failure, Reply
+from bifrost.model.resolution import STAND_INS
+from bifrost.monitoring import tracing
 from bifrost.session import Session, current, current_if_any
 from bifrost.tiers.fork import reset_in_child
-from bifrost.usd import closures, wire
-from bifrost.usd.closures import Closure, Closures
+from bifrost.usd import wire
+from bifrost.usd.closures import Closure, Closures, root_state
 from bifrost.usd.later import Later
+from bifrost.usd.staleness import watch
 
 # References that follow one another this closely belong to one opening, where no context says so.
 _SAME_OPENING_S = 2.0
@@ -36,7 +40,7 @@ class Bridge:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.later = Later()
-        self.closures = Closures(session.tiers, self.later)
+        self._closures = Closures(session.tiers, self.later)
         self._snapshots: dict[str, ContextSnapshot | Failure] = {}
         self.after_fork()
         reset_in_child(self)
@@ -44,10 +48,17 @@ class Bridge:
     def after_fork(self) -> None:
         """Start over in a forked child."""
         self.later.after_fork()
-        self.closures.after_fork()
+        self._closures.after_fork()
         self._lock = threading.Lock()
         self._leaders: dict[str, tuple[str, float]] = {}
         self._failed: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def closures(self) -> Closures:
+        """The closures, in the caches that are in force: their numbers mean nothing in others."""
+        if self._closures.tiers is not self.session.tiers:
+            self._closures = Closures(self.session.tiers, self.later)
+        return self._closures
 
     def snapshot(self, policy: str) -> ContextSnapshot | Failure:
         """Return who asks under *policy*, or why that can't be said."""
@@ -60,7 +71,13 @@ class Bridge:
             if len(self._snapshots) >= _MOST_REMEMBERED:
                 self._snapshots.clear()
             self._snapshots[policy] = known
-        return known
+        if isinstance(known, Failure):
+            return known
+        try:
+            # Each time: closures hold answers for longer than a token is valid.
+            return self.session.authenticated(known)
+        except PermissionDeniedException as error:
+            return Failure(error.code, error.message, details=error.details)
 
     def resolve(self, policy: str, root: str, identifiers: list[str], known: str) -> bytes:
         """
@@ -73,11 +90,22 @@ class Bridge:
         who = self.snapshot(policy)
         if isinstance(who, Failure):
             return self._encoded([(identifier, who) for identifier in identifiers], 0.0)
+        tiers = self.session.tiers
+        sequence = tiers.sequence()
+        with _span(who, root, identifiers) if known == "0" else nullcontext():
+            reply = self._answered(who, policy, root, identifiers, known)
+        watch.answered(tiers, sequence)
+        return reply
+
+    def _answered(
+        self, who: ContextSnapshot, policy: str, root: str, identifiers: list[str], known: str
+    ) -> bytes:
         start = perf_counter()
         if known == "unbound":
             return self._encoded(self._ask(identifiers, who).items(), start)
         is_first = known == "0"
-        sequence = self.session.tiers.sequence()
+        closures = self.closures
+        sequence = closures.tiers.sequence()
         opening = root or self._leader(who, policy, identifiers[0], is_first)
         replayed = self._replay(who, opening, identifiers, start) if is_first else None
         if isinstance(replayed, bytes):
@@ -85,7 +113,7 @@ class Bridge:
         answers = replayed or {}
         asked = [identifier for identifier in identifiers if identifier not in answers]
         news, is_complete = self._answers_for(asked, who, opening, known)
-        self.closures.record(self._scope(who), opening, news, sequence)
+        closures.record(self._scope(who), opening, news, sequence)
         answers.update(news)
         return self._encoded(answers.items(), start, is_complete)
 
@@ -106,6 +134,7 @@ class Bridge:
             ref: out
             for ref, out in reply.items()
             if not (isinstance(out, Failure) and out.is_outage)
+            and getattr(out, "tier", "") not in STAND_INS
         }
         moved = [
             ref
@@ -115,7 +144,8 @@ class Bridge:
         if moved:
             self._invalidate(moved)
         if root:
-            self.closures.record(self._scope(who), root, answers, self.session.tiers.sequence())
+            closures = self.closures
+            closures.record(self._scope(who), root, answers, closures.tiers.sequence())
             self.later.run_all()
         return self._encoded(answers.items(), start)
 
@@ -133,7 +163,7 @@ class Bridge:
         *identifiers*, else its answers, to which something has to be added. None if there is none.
         """
         closure = self.closures.find(self._scope(who), opening)
-        if closure is None or closure.root_state != closures.root_state(opening):
+        if closure is None or closure.root_state != root_state(opening):
             return None  # of a root that has changed since: it would only grow
         try:
             stale = self.closures.stale_references(closure)
@@ -155,14 +185,15 @@ class Bridge:
     def _renewed(
         self, closure: Closure, stale: Collection[str], who: ContextSnapshot, opening: str
     ) -> dict[str, Any]:
-        sequence = self.session.tiers.sequence()
+        closures = self.closures
+        sequence = closures.tiers.sequence()
         answers: dict[str, Any] = dict(wire.decode(closure.answers))
         before = {ref: getattr(answers[ref], "path", "") for ref in stale}
         news = dict(self._ask(list(stale), who).items()) if stale else {}
         moved = [ref for ref in stale if getattr(news[ref], "path", "") != before[ref]]
         if moved:  # another version may need what the recorded one did not
             news.update(self._with_closure(moved, who))
-        self.closures.record(self._scope(who), opening, news, sequence)
+        closures.record(self._scope(who), opening, news, sequence)
         return answers | news
 
     def _answers_for(
@@ -228,6 +259,12 @@ class Bridge:
         if identifier != leader:
             self.closures.record_follower(self._scope(who), leader, identifier)
         return leader
+
+
+def _span(who: ContextSnapshot, root: str, identifiers: list[str]) -> tracing.Span:
+    """Return the span of an opening: of what its first crossing takes."""
+    about = {"bifrost.root": root, "bifrost.elements": len(identifiers)}
+    return tracing.span_from(who.get("traceparent"), "bifrost.open", **about)
 
 
 def _covers(closure: Closure, identifiers: list[str]) -> bool:

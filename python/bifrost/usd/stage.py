@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from pxr import Ar, Plug, Usd
 
 from bifrost.errors import ConfigurationError
-
-_PLUGIN = "bifrost"
+from bifrost.usd import library
 
 
 def register_plugin() -> None:
@@ -23,7 +21,7 @@ def register_plugin() -> None:
         ConfigurationError: the plugin isn't installed, or it is too late.
     """
     registry = Plug.Registry()
-    if not registry.GetPluginWithName(_PLUGIN):
+    if not registry.GetPluginWithName(library.PLUGIN_NAME):
         from bifrost.usd import env
 
         registry.RegisterPlugins(str(env.description()))
@@ -60,17 +58,8 @@ def resolver_stats() -> dict[str, int]:
     `hits` and `misses` of its table, `crossings` into Python, living `contexts`, and the table's
     `entries` and `bytes` in all contexts together. Zeros while the plugin isn't loaded.
     """
-    plugin = Plug.Registry().GetPluginWithName(_PLUGIN)
-    if not plugin or not plugin.isLoaded:
-        return dict.fromkeys(("hits", "misses", "crossings", "contexts", "entries", "bytes"), 0)
-    import ctypes
-    import json
-
-    read = _library(plugin.path).bifrost_resolver_stats
-    buffer = ctypes.create_string_buffer(read(None, 0) + 256)
-    read(buffer, len(buffer))
-    counters: dict[str, int] = json.loads(buffer.value)
-    return counters
+    names = ("hits", "misses", "crossings", "contexts", "entries", "bytes")
+    return library.counters() or dict.fromkeys(names, 0)
 
 
 def resolutions(stage: Usd.Stage) -> list[dict[str, Any]]:
@@ -97,13 +86,3 @@ def _row(details: dict[str, Any], path: str) -> dict[str, Any]:
         "path": path,
         **{key: details[key] for key in keys},
     }
-
-
-@cache
-def _library(path: str) -> Any:
-    import ctypes
-
-    library = ctypes.CDLL(path)
-    library.bifrost_resolver_stats.argtypes = (ctypes.c_char_p, ctypes.c_int)
-    library.bifrost_resolver_stats.restype = ctypes.c_int
-    return library
