@@ -257,3 +257,16 @@ def test_a_closed_one_does_not_hang(batching, manager):
     outcomes = batching.handle(request(10, fixed(2))).outcomes
 
     assert all(outcome is CANCELLED for outcome in outcomes)
+
+
+def test_what_a_batch_of_many_windows_did_is_counted_once(batching, manager):
+    """
+    One caller's batch may be many requests, whose parts grow on.
+    """
+    batch = Batch(BatchSize(4), workers=1)
+    for _ in range(3):
+        batching.handle(request(8, batch))
+
+    stats = batching.stats()
+    assert len(manager.parts) == stats["parts"]
+    assert (batch.size.grown, batch.size.shrunk) == (stats["grown"], stats["shrunk"])

@@ -48,6 +48,7 @@ class BatchSize:
         self._best_s = float("inf")
         self._lock = threading.Lock()
         self.grown = self.shrunk = 0
+        self._told = (0, 0)
 
     @property
     def current(self) -> int:
@@ -63,6 +64,12 @@ class BatchSize:
                 self._shrink()
             elif elements >= self._size:  # a smaller one was asked for at another size
                 self._learn(seconds / elements)
+
+    def news(self) -> tuple[int, int]:
+        """Return how often it has `grown` and `shrunk` since this was last asked."""
+        with self._lock:
+            before, self._told = self._told, (self.grown, self.shrunk)
+            return self.grown - before[0], self.shrunk - before[1]
 
     def _learn(self, latency_s: float) -> None:
         if latency_s < self._best_s * _BETTER:
@@ -148,8 +155,9 @@ class Batching:
         plain = request.without_batch()
         if len(request.references) <= batch.size.current and not batch.is_cancelled:
             return self._alone(plain, batch)
-        outcomes = _Run(self._inner, self._workers, plain, batch, self._limit(batch)).outcomes()
-        self._note(batch)
+        run = _Run(self._inner, self._workers, plain, batch, self._limit(batch))
+        outcomes = run.outcomes()
+        self._note(batch, run.parts)
         return Reply.by_reference(request, lambda reference: outcomes.get(reference, CANCELLED))
 
     def stats(self) -> dict[str, Any]:
@@ -168,21 +176,26 @@ class Batching:
         start = monotonic()
         reply = self._inner.handle(request)
         batch.size.note(len(request.references), monotonic() - start, failed=reply.is_outage)
-        self._note(batch)
+        self._note(batch, 1)
         _tell(batch, len(request.references))
         return reply
 
-    def _note(self, batch: Batch) -> None:
-        size = batch.size
+    def _note(self, batch: Batch, parts: int) -> None:
+        grown, shrunk = batch.size.news()
         with self._lock:
-            self._totals["parts"] += 1
-            self._totals["size"] = size.current
-            self._totals["grown"] += size.grown
-            self._totals["shrunk"] += size.shrunk
+            self._totals["parts"] += parts
+            self._totals["size"] = batch.size.current
+            self._totals["grown"] += grown
+            self._totals["shrunk"] += shrunk
 
 
 class _Run:
-    """One request on its way in parts. Used by the thread that asks."""
+    """
+    One request on its way in parts. Used by the thread that asks.
+
+    Attributes:
+        parts: How many were begun.
+    """
 
     def __init__(
         self, inner: Handler, workers: Workers, request: Request, batch: Batch, limit: int
@@ -195,7 +208,7 @@ class _Run:
         self._left = deque(request.references)
         self._under_way: dict[int, tuple[Job[tuple[Reply, float]], int]] = {}
         self._ended: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self._number = 0
+        self.parts = 0
 
     def outcomes(self) -> dict[str, Any]:
         """Return what was answered until there was nothing left, or the caller had enough."""
@@ -218,7 +231,7 @@ class _Run:
         while self._left and len(self._under_way) < self._limit:
             count = min(self._batch.size.current, len(self._left))
             part = self._request.only([self._left.popleft() for _ in range(count)])
-            number = self._number = self._number + 1
+            number = self.parts = self.parts + 1
             job = self._workers.submit(
                 lambda part=part: self._timed(part),  # type: ignore[misc]
                 lambda number=number: self._ended.put(number),  # type: ignore[misc]

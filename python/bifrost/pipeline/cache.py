@@ -175,7 +175,8 @@ class Cache:
         if hits < len(keys):
             self._add_failures(known, keys, now)
         if revalidated and not request.only_cached:
-            self._revalidation.put(replace(request.only(revalidated), operation=Operation.RESOLVE))
+            again = replace(request.only(revalidated), operation=Operation.RESOLVE, batch=None)
+            self._revalidation.put(again)
         self._count(hits=len(known), failure_hits=len(known) - hits, revalidated=len(revalidated))
         return known, stale
 
