@@ -115,14 +115,15 @@ class Bench:
         turns: How often the sides take turns.
         is_quick: Whether what is long should be kept short.
         say: Tells the person what is going on.
+        shot: The generated one; None for cases that open nothing.
     """
 
     work: Path
     turns: int
     is_quick: bool
     say: Say
-    shot: Shot
-    subjects: tuple[Subject, ...]
+    shot: Shot | None = None
+    subjects: tuple[Subject, ...] = ()
 
     @cached_property
     def native(self) -> native.Native:

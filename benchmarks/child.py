@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What is measured, each in a process of its own: `python child.py PROGRAM ARGUMENTS-AS-JSON`.
+What is measured, each in a process of its own: `python child.py PROGRAM`, arguments as JSON on stdin.
 
 A program's last line on stdout is a JSON object. Keys that end in `_s` are seconds by the wall
 clock; `unmeasured_s` is what the parent takes from the whole process's time: counting and checking.
@@ -13,6 +13,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 _now = time.perf_counter
@@ -170,7 +171,16 @@ def _resident_bytes() -> int:
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
-_PROGRAMS = {function.__name__: function for function in (open_stage, open_often, resolve_loop)}
+def _program(name: str) -> Callable[..., Any]:
+    for function in (open_stage, open_often, resolve_loop):
+        if name == function.__name__:
+            return function
+    import pipeline_child  # what opens stages is timed without it
+
+    return pipeline_child.PROGRAMS[name]
+
 
 if __name__ == "__main__":
-    print(json.dumps(_PROGRAMS[sys.argv[1]](**json.loads(sys.stdin.read()))), flush=True)
+    # Who talks to the process that started it through its stdin has the arguments on the command line.
+    _arguments = json.loads(sys.argv[2] if len(sys.argv) > 2 else sys.stdin.read())
+    print(json.dumps(_program(sys.argv[1])(**_arguments)), flush=True)

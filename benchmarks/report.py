@@ -113,7 +113,9 @@ def _line(row: Row) -> str:
 
 
 def _number(value: float) -> str:
-    if value == int(value) and abs(value) < 1e6:
+    if abs(value) >= 1e4:
+        return f"{value:,.0f}"
+    if value == int(value):
         return str(int(value))
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 

@@ -12,15 +12,15 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 import catalogue
 import report
 from bench import Bench, Row, Subject, the_bench
-from cases import memory, open_cold, open_warm, resolve_hit
+from cases import memory, open_cold, open_warm, pipeline, resolve_hit
 from measure import ChildFailed
 from shot import Shot
 
@@ -32,6 +32,7 @@ CASES: Final[dict[str, Callable[[Bench, Subject], list[Row]]]] = {
     "cold": open_cold.rows,
     "memory": memory.rows,
 }
+_PIPELINE: Final = "pipeline"
 _CATALOGUE: Final = "catalogue"
 
 
@@ -42,8 +43,9 @@ def main() -> int:
     rows: list[Row] = []
     failures: list[str] = []
     turns = arguments.turns or (5 if arguments.quick else 15)
-    names = arguments.only or [*CASES, _CATALOGUE]
+    names = arguments.only or [*CASES, _PIPELINE, _CATALOGUE]
     shot = _measure_shots(arguments, names, turns, rows, failures, bench_say)
+    _measure_pipeline(arguments, names, turns, rows, failures, bench_say)
     more = ""
     if _CATALOGUE in names:
         more = _measure_catalogue(arguments, turns, rows, failures, bench_say)
@@ -85,6 +87,25 @@ def _measure_shots(
         return bench.shot
 
 
+def _measure_pipeline(
+    arguments: argparse.Namespace,
+    names: Sequence[str],
+    turns: int,
+    rows: list[Row],
+    failures: list[str],
+    say: _Say,
+) -> None:
+    """Add what is measured of the pipeline, or of some of its parts."""
+    parts = [name for name in pipeline.PARTS if name in names or _PIPELINE in names]
+    if not parts:
+        return
+    say.case = _PIPELINE
+    with _data(arguments) as data:
+        found, failed = pipeline.run(data, parts, turns=turns, is_quick=arguments.quick, say=say)
+    rows += found
+    failures += failed
+
+
 def _measure_catalogue(
     arguments: argparse.Namespace,
     turns: int,
@@ -95,13 +116,7 @@ def _measure_catalogue(
     """Add what is measured of catalogues; return the table of their growth."""
     say.case = _CATALOGUE
     sizes = arguments.size or (catalogue.QUICK_SIZES if arguments.quick else catalogue.SIZES)
-    with ExitStack() as stack:
-        data = arguments.data or Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="bifrost-bench-"))
-        )
-        # As root PostgreSQL runs as a user of its own, who has to get there.
-        data.mkdir(parents=True, exist_ok=True)
-        data.chmod(0o755)
+    with _data(arguments) as data:
         outcome = catalogue.run(
             data, sizes=sorted(sizes), turns=turns, is_quick=arguments.quick, say=say
         )
@@ -110,6 +125,19 @@ def _measure_catalogue(
     arguments.output.mkdir(parents=True, exist_ok=True)
     catalogue.plot(arguments.output / "catalogue.png", outcome.samples)
     return outcome.text
+
+
+@contextmanager
+def _data(arguments: argparse.Namespace) -> Iterator[Path]:
+    """Yield where catalogues and libraries are kept for the next run; without one, a temporary folder."""
+    with ExitStack() as stack:
+        data = arguments.data or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="bifrost-bench-"))
+        )
+        # As root PostgreSQL runs as a user of its own, who has to get there.
+        data.mkdir(parents=True, exist_ok=True)
+        data.chmod(0o755)
+        yield data
 
 
 class _Say:
@@ -139,10 +167,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=0, help="how often the sides take turns")
     parser.add_argument("--layers", type=int, default=3000, help="size of the generated shot")
     parser.add_argument(
-        "--only", action="append", choices=[*CASES, _CATALOGUE], help="one case; repeatable"
+        "--only",
+        action="append",
+        choices=[*CASES, _PIPELINE, *pipeline.PARTS, _CATALOGUE],
+        help="one case, or one of the pipeline's parts; repeatable",
     )
     parser.add_argument("--size", action="append", type=int, help="assets; repeatable")
-    parser.add_argument("--data", type=Path, help="where catalogues are kept for the next run")
+    parser.add_argument(
+        "--data", type=Path, help="where catalogues and the library are kept for the next run"
+    )
     parser.add_argument("--chess", type=Path, default=_CHESS, help="where chess_set.usda lies")
     parser.add_argument("--output", type=Path, default=_HERE / "out")
     arguments = parser.parse_args()

@@ -450,16 +450,20 @@ def _resolution(
     path = _path(url, to_path)
     if path is None:
         return Failure(Code.NOT_A_FILE, f"its location is no file that USD could open: {url}")
-    templated = bool(get(_LOCATABLE, "isTemplated")) or "<UDIM>" in path
+    templated = "<UDIM>" in path
     modified = 0.0
     if not templated:
         try:
             info = os.stat(path)  # noqa: PTH116  thousands of them: Path costs as much as stat
         except (OSError, ValueError):
-            return Failure(Code.FILE_MISSING, f"its file is not there: {path}")
-        if stat.S_ISDIR(info.st_mode):
-            return Failure(Code.NOT_A_FILE, f"its location is a folder: {path}")
-        modified = info.st_mtime
+            # Asked now, when it matters: what is there is a file, whatever else it is called.
+            templated = bool(get(_LOCATABLE, "isTemplated"))
+            if not templated:
+                return Failure(Code.FILE_MISSING, f"its file is not there: {path}")
+        else:
+            if stat.S_ISDIR(info.st_mode):
+                return Failure(Code.NOT_A_FILE, f"its location is a folder: {path}")
+            modified = info.st_mtime
     stable, name = get(_VERSION, "stableTag"), get(_DISPLAY_NAME, "name")
     stable = stable if isinstance(stable, str) else ""
     name = name if isinstance(name, str) else ""
