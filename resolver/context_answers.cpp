@@ -29,8 +29,12 @@ struct ContextAnswers::Flight {
   bool done = false;
 };
 
-ContextAnswers::ContextAnswers(std::string policy, std::string root, Freshness freshness)
-    : policy_(std::move(policy)), root_(std::move(root)), table_(freshness) {}
+ContextAnswers::ContextAnswers(std::string policy, std::string root, Freshness freshness,
+                               std::shared_ptr<const Pins> pins)
+    : policy_(std::move(policy)),
+      root_(std::move(root)),
+      pins_(std::move(pins)),
+      table_(freshness) {}
 
 ContextAnswers::~ContextAnswers() {
   const std::lock_guard<std::mutex> lock(registryMutex());
@@ -52,22 +56,26 @@ std::mutex& ContextAnswers::flightsMutex() {
 }
 
 std::shared_ptr<ContextAnswers> ContextAnswers::of(const std::string& policy,
-                                                   const std::string& root) {
+                                                   const std::string& root,
+                                                   std::shared_ptr<const Pins> pins) {
   const std::lock_guard<std::mutex> lock(registryMutex());
   std::weak_ptr<ContextAnswers>& known = registry()[keyOf(policy, root)];
   std::shared_ptr<ContextAnswers> answers = known.lock();
   if (!answers) {
-    answers = std::make_shared<ContextAnswers>(policy, root, Freshness::kUntilRefreshed);
+    answers =
+        std::make_shared<ContextAnswers>(policy, root, Freshness::kUntilRefreshed, std::move(pins));
     known = answers;
   }
   return answers;
 }
 
-ContextAnswers& ContextAnswers::unbound(const std::string& policy) {
+ContextAnswers& ContextAnswers::unbound(const std::string& policy,
+                                        std::shared_ptr<const Pins> pins) {
   const std::lock_guard<std::mutex> lock(registryMutex());
   std::shared_ptr<ContextAnswers>& answers = unboundAnswers()[policy];
   if (!answers) {
-    answers = std::make_shared<ContextAnswers>(policy, std::string{}, Freshness::kExpires);
+    answers = std::make_shared<ContextAnswers>(policy, std::string{}, Freshness::kExpires,
+                                               std::move(pins));
   }
   return *answers;
 }

@@ -17,14 +17,19 @@
 
 namespace bifrost {
 
+class Pins;
+
 class ContextAnswers {
  public:
-  // The answers of the context (policy, root): those of a living equal context, or new ones.
-  static std::shared_ptr<ContextAnswers> of(const std::string& policy, const std::string& root);
+  // The answers of the context (policy, root): those of a living equal context, or new ones, behind
+  // *pins* if the policy names any.
+  static std::shared_ptr<ContextAnswers> of(const std::string& policy, const std::string& root,
+                                            std::shared_ptr<const Pins> pins = nullptr);
 
   // The answers for resolves with no context bound (Sdf tools, the root of Usd.Stage.Open(ref))
   // under the environment's *policy*. They live as long as the process.
-  static ContextAnswers& unbound(const std::string& policy);
+  static ContextAnswers& unbound(const std::string& policy,
+                                 std::shared_ptr<const Pins> pins = nullptr);
   bool isUnbound() const { return table_.freshness() == Freshness::kExpires; }
 
   // Every living context's answers, and those of no context.
@@ -32,6 +37,7 @@ class ContextAnswers {
 
   const std::string& policy() const { return policy_; }
   const std::string& root() const { return root_; }
+  const Pins* pins() const { return pins_.get(); }  // what answers before the table; or null
   ResolutionTable& table() { return table_; }
   const ResolutionTable& table() const { return table_; }
 
@@ -51,7 +57,8 @@ class ContextAnswers {
   static std::mutex& flightsMutex();
   static void forgetFlights();
 
-  ContextAnswers(std::string policy, std::string root, Freshness freshness);
+  ContextAnswers(std::string policy, std::string root, Freshness freshness,
+                 std::shared_ptr<const Pins> pins);
   ~ContextAnswers();
 
  private:
@@ -59,6 +66,7 @@ class ContextAnswers {
 
   const std::string policy_;
   const std::string root_;
+  const std::shared_ptr<const Pins> pins_;
   ResolutionTable table_;
   std::atomic<bool> prepared_{false};
   std::unordered_map<std::string, std::shared_ptr<Flight>> flights_;

@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include "context_answers.h"
+#include "pins.h"
 #include "python_bridge.h"
 
 namespace bifrost {
@@ -42,11 +44,49 @@ std::string statsText() {
     contexts += answers->isUnbound() ? 0 : 1;
     entries += answers->table().size();
     bytes += answers->table().bytes();
+    if (const Pins* pins = answers->pins()) {  // shared by contexts, and told of each
+      entries += pins->size();
+      bytes += pins->bytes();
+    }
   }
   return "{\"hits\":" + std::to_string(hits) + ",\"misses\":" + std::to_string(misses) +
          ",\"crossings\":" + std::to_string(PythonBridge::crossings()) +
          ",\"contexts\":" + std::to_string(contexts) + ",\"entries\":" + std::to_string(entries) +
          ",\"bytes\":" + std::to_string(bytes) + "}";
+}
+
+void append(std::string& bytes, std::string_view text) {
+  const auto size = static_cast<std::uint32_t>(text.size());
+  bytes.append(reinterpret_cast<const char*>(&size), sizeof size);
+  bytes += text;
+}
+
+// Texts with their lengths before them: an identifier may hold whatever byte somebody asked with.
+std::string heldBytes() {
+  std::string bytes;
+  for (const auto& answers : ContextAnswers::all()) {
+    const auto held = answers->table().held();
+    if (held.empty()) {
+      continue;
+    }
+    append(bytes, answers->policy());
+    append(bytes, answers->root());
+    append(bytes, answers->isUnbound() ? "unbound" : "bound");
+    append(bytes, std::to_string(held.size()));
+    for (const Resolution* answer : held) {
+      append(bytes, answer->identifier);
+      append(bytes, answer->path);
+    }
+  }
+  return bytes;
+}
+
+int handOver(std::string_view bytes, char* buffer, int size) {
+  const int needed = static_cast<int>(bytes.size());
+  if (buffer != nullptr && needed <= size) {
+    std::memcpy(buffer, bytes.data(), bytes.size());
+  }
+  return needed;
 }
 
 }  // namespace
@@ -59,9 +99,9 @@ void countMiss() { ownStripe().misses.fetch_add(1, std::memory_order_relaxed); }
 
 int bifrost_resolver_stats(char* buffer, int size) {
   const std::string text = bifrost::statsText();
-  const int needed = static_cast<int>(text.size()) + 1;
-  if (buffer != nullptr && needed <= size) {
-    std::memcpy(buffer, text.c_str(), static_cast<std::size_t>(needed));
-  }
-  return needed;
+  return bifrost::handOver({text.c_str(), text.size() + 1}, buffer, size);
+}
+
+int bifrost_resolver_held(char* buffer, int size) {
+  return bifrost::handOver(bifrost::heldBytes(), buffer, size);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the resolver counts about itself, readable from Python through `bifrost_resolver_stats`.
+// What the resolver tells about itself: what it counts, and what it holds. Python reads it through
+// the exported functions (python/bifrost/usd/library.py).
 #pragma once
 
 namespace bifrost {
@@ -13,7 +14,16 @@ void countMiss();
 
 }  // namespace bifrost
 
-// Writes the counters as a JSON object into *buffer* and returns how many bytes it takes, the final
-// NUL included; when that is more than *size*, nothing was written. Any thread.
-extern "C" __attribute__((visibility("default"))) int bifrost_resolver_stats(char* buffer,
-                                                                             int size);
+// Both write into *buffer* and return how many bytes it takes; when that is more than *size*,
+// nothing was written. Any thread, the GIL held or not.
+extern "C" {
+
+// The counters as a JSON object, its final NUL included.
+__attribute__((visibility("default"))) int bifrost_resolver_stats(char* buffer, int size);
+
+// What the tables of all living contexts, and of none, hold that may change. For each table that
+// holds any: policy, root, "bound" or "unbound", the number of answers; then, for each of these,
+// identifier and path, which is empty for a failure. Every text is a length (32 bits,
+// little-endian) and bytes.
+__attribute__((visibility("default"))) int bifrost_resolver_held(char* buffer, int size);
+}

@@ -14,6 +14,7 @@
 
 #include "context_answers.h"
 #include "diagnostics.h"
+#include "pins.h"
 #include "python_api.h"
 
 namespace bifrost {
@@ -489,6 +490,7 @@ namespace {
 void beforeFork() {
   ContextAnswers::flightsMutex().lock();
   ContextAnswers::registryMutex().lock();
+  Pins::listMutex().lock();
   ResolutionTable::writerMutex().lock();
   warningsMutex().lock();
 }
@@ -496,6 +498,7 @@ void beforeFork() {
 void afterForkInParent() {
   warningsMutex().unlock();
   ResolutionTable::writerMutex().unlock();
+  Pins::listMutex().unlock();
   ContextAnswers::registryMutex().unlock();
   ContextAnswers::flightsMutex().unlock();
 }

@@ -13,6 +13,9 @@ namespace {
 // With no context bound nothing refreshes an answer, so it is looked at anew this often: by then
 // the caches know what was published.
 constexpr double kUnboundFreshFor_s = 10.0;
+// The time to ask again of an answer that a refresh let go. No answer comes with it: none is that
+// old.
+constexpr double kLetGo = 0.0;
 constexpr std::size_t kFirstCapacity = 64;  // a power of two, as every capacity
 
 std::size_t hashOf(std::string_view identifier) {
@@ -41,6 +44,8 @@ const char* tierName(Tier tier) {
       return "stale";
     case Tier::kPins:
       return "pins";
+    case Tier::kFallback:
+      return "fallback";
     case Tier::kNone:
       break;
   }
@@ -191,20 +196,30 @@ void ResolutionTable::expireFloating() {
   for (std::size_t i = 0; i <= slots.mask; ++i) {
     const Entry* entry = slots.entries[i].load(std::memory_order_relaxed);
     if (entry != nullptr && !entry->resolution.immutable) {
-      const_cast<Entry*>(entry)->freshUntil.store(0.0, std::memory_order_relaxed);
+      const_cast<Entry*>(entry)->freshUntil.store(kLetGo, std::memory_order_relaxed);
     }
   }
 }
 
-std::vector<std::string> ResolutionTable::floating() const {
-  std::vector<std::string> identifiers;
+std::vector<const Resolution*> ResolutionTable::held() const {
+  std::vector<const Resolution*> answers;
   const std::lock_guard<std::mutex> lock(writerMutex());
   const Slots& slots = *slots_.load(std::memory_order_relaxed);
   for (std::size_t i = 0; i <= slots.mask; ++i) {
     const Entry* entry = slots.entries[i].load(std::memory_order_relaxed);
-    if (entry != nullptr && !(entry->resolution.resolved() && entry->resolution.immutable)) {
-      identifiers.push_back(entry->resolution.identifier);
+    if (entry == nullptr || (entry->resolution.resolved() && entry->resolution.immutable) ||
+        entry->freshUntil.load(std::memory_order_relaxed) == kLetGo) {
+      continue;
     }
+    answers.push_back(&entry->resolution);
+  }
+  return answers;
+}
+
+std::vector<std::string> ResolutionTable::floating() const {
+  std::vector<std::string> identifiers;
+  for (const Resolution* answer : held()) {
+    identifiers.push_back(answer->identifier);
   }
   return identifiers;
 }

@@ -24,7 +24,8 @@ enum class Tier : std::uint8_t {
   kLmdb = 3,
   kRedis = 4,
   kStale = 5,
-  kPins = 6
+  kPins = 6,
+  kFallback = 7
 };
 
 const char* tierName(Tier tier);
@@ -80,7 +81,11 @@ class ResolutionTable {
   // Makes every floating answer of a table that lets answers expire a miss, for whoever asks next.
   void expireFloating();
 
-  // Identifiers whose answer may change: everything but immutable resolutions.
+  // The answers that may change: everything but immutable resolutions, and but what was made a miss
+  // by `expireFloating` and not asked for again. Valid until the table is destroyed.
+  std::vector<const Resolution*> held() const;
+
+  // Their identifiers.
   std::vector<std::string> floating() const;
 
   std::size_t size() const { return size_.load(std::memory_order_relaxed); }

@@ -11,6 +11,7 @@
 #include "counters.h"
 #include "diagnostics.h"
 #include "layer_scan.h"
+#include "pins.h"
 #include "python_bridge.h"
 #include "wire.h"
 
@@ -65,7 +66,7 @@ class Identifier {
 
 std::string environmentText() {
   const char* text = std::getenv("BIFROST_CONTEXT");
-  return text != nullptr ? text : "";
+  return bifrost::withEnvironmentPins(text != nullptr ? text : "");
 }
 
 // The policy of contexts that nobody gave one: BIFROST_CONTEXT, read anew for each.
@@ -87,9 +88,43 @@ ContextAnswers& unboundAnswers() {
   thread_local Last last;
   const std::string text = environmentText();
   if (last.answers == nullptr || last.text != text) {
-    last = {text, &ContextAnswers::unbound(environmentPolicy())};
+    const std::string policy = environmentPolicy();
+    std::shared_ptr<const bifrost::Pins> pins;
+    PythonBridge::withoutGil([&] { pins = bifrost::pinsOf(policy); });
+    last = {text, &ContextAnswers::unbound(policy, std::move(pins))};
   }
   return *last.answers;
+}
+
+// A context, whose pins are read without the GIL, though it may be held.
+BifrostResolverContext contextOf(const std::string& policy, const std::string& root) {
+  BifrostResolverContext context;
+  PythonBridge::withoutGil([&] { context = BifrostResolverContext(policy, root); });
+  return context;
+}
+
+// What is known without asking anybody: pinned, or in the table.
+const Resolution* knownTo(const ContextAnswers& answers, std::string_view identifier) {
+  const bifrost::Pins* pins = answers.pins();
+  const Resolution* pinned = pins != nullptr ? pins->find(identifier) : nullptr;
+  return pinned != nullptr ? pinned : answers.table().find(identifier);
+}
+
+std::vector<std::string> notPinned(const ContextAnswers& answers,
+                                   std::vector<std::string> identifiers) {
+  if (const bifrost::Pins* pins = answers.pins()) {
+    identifiers.erase(std::remove_if(identifiers.begin(), identifiers.end(),
+                                     [&](const std::string& identifier) {
+                                       return pins->find(identifier) != nullptr;
+                                     }),
+                      identifiers.end());
+  }
+  return identifiers;
+}
+
+// Whether its pins are all that may answer: then nobody is asked, and Python never started.
+bool isFrozen(const ContextAnswers& answers) {
+  return answers.pins() != nullptr && answers.pins()->isFinal();
 }
 
 // The schemes that the plugInfo.json in force gave us.
@@ -170,7 +205,7 @@ std::vector<std::string> unknownReferences(const ContextAnswers& answers,
   std::vector<std::string> references = referencesNamedBy(layers);
   references.erase(std::remove_if(references.begin(), references.end(),
                                   [&](const std::string& reference) {
-                                    return answers.table().find(reference) != nullptr;
+                                    return knownTo(answers, reference) != nullptr;
                                   }),
                    references.end());
   return references;
@@ -243,6 +278,13 @@ void askOnce(ContextAnswers& answers, const std::string& flight, const std::stri
 }
 
 const Resolution* lookUp(ContextAnswers& answers, std::string_view identifier) {
+  if (const bifrost::Pins* pins = answers.pins()) {
+    const Resolution* pinned = pins->answer(identifier);
+    if (pinned != nullptr || pins->isFinal()) {
+      bifrost::countHit();
+      return pinned;
+    }
+  }
   if (const Resolution* known = answers.table().find(identifier)) {
     bifrost::countHit();
     return known;
@@ -275,10 +317,10 @@ std::string extensionOf(std::string_view identifier) {
 // Asks ahead of composition for what the root names, once for each root.
 void prepare(const BifrostResolverContext& context) {
   ContextAnswers& answers = *context.answers();
-  if (!answers.claimPreparation()) {
+  if (isFrozen(answers) || !answers.claimPreparation()) {
     return;
   }
-  std::vector<std::string> named = referencesNamedBy({answers.root()});
+  std::vector<std::string> named = notPinned(answers, referencesNamedBy({answers.root()}));
   if (!named.empty()) {
     TF_DEBUG(BIFROST_CONTEXT).Msg("BIFROST_CONTEXT: asking ahead of %s\n", context.text().c_str());
     askAhead(answers, std::move(named));
@@ -342,7 +384,7 @@ ArResolvedPath BifrostResolver::_ResolveForNewAsset(const std::string& assetPath
 ArResolverContext BifrostResolver::_CreateDefaultContext() const {
   return guarded("CreateDefaultContext", ArResolverContext{}, [] {
     bifrost::makeContextsPrintable();
-    return ArResolverContext(BifrostResolverContext(environmentPolicy(), {}));
+    return ArResolverContext(contextOf(environmentPolicy(), {}));
   });
 }
 
@@ -350,7 +392,7 @@ ArResolverContext BifrostResolver::_CreateDefaultContextForAsset(
     const std::string& assetPath) const {
   return guarded("CreateDefaultContextForAsset", ArResolverContext{}, [&] {
     bifrost::makeContextsPrintable();
-    const BifrostResolverContext context(environmentPolicy(), assetPath);
+    const BifrostResolverContext context = contextOf(environmentPolicy(), assetPath);
     prepare(context);
     return ArResolverContext(context);
   });
@@ -360,11 +402,12 @@ ArResolverContext BifrostResolver::_CreateContextFromString(const std::string& c
   return guarded("CreateContextFromString", ArResolverContext{}, [&] {
     bifrost::makeContextsPrintable();
     std::string complaint;
-    const std::string policy = bifrost::canonicalPolicy(contextText, &complaint);
+    const std::string policy =
+        bifrost::canonicalPolicy(bifrost::withEnvironmentPins(contextText), &complaint);
     if (!complaint.empty()) {
       bifrost::warnOnce("context string", complaint, complaint);
     }
-    return ArResolverContext(BifrostResolverContext(policy, {}));
+    return ArResolverContext(contextOf(policy, {}));
   });
 }
 
@@ -378,7 +421,10 @@ void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
     }
     unboundAnswers().table().expireFloating();
     ContextAnswers& answers = *own->answers();
-    const std::vector<std::string> floating = answers.table().floating();
+    if (isFrozen(answers)) {
+      return false;
+    }
+    const std::vector<std::string> floating = notPinned(answers, answers.table().floating());
     if (floating.empty()) {
       return false;
     }
@@ -407,7 +453,7 @@ std::string BifrostResolver::_GetExtension(const std::string& assetPath) const {
   return guarded("GetExtension", std::string{}, [&] {
     const Identifier own(assetPath);
     const std::string_view identifier = own.view();
-    const Resolution* known = currentAnswers().table().find(identifier);
+    const Resolution* known = knownTo(currentAnswers(), identifier);
     return known != nullptr && known->resolved() ? extensionOf(known->path)
                                                  : extensionOf(identifier);
   });
@@ -419,7 +465,7 @@ ArAssetInfo BifrostResolver::_GetAssetInfo(const std::string& assetPath,
     ArAssetInfo info;
     const Identifier own(assetPath);
     const std::string_view identifier = own.view();
-    const Resolution* known = currentAnswers().table().find(identifier);
+    const Resolution* known = knownTo(currentAnswers(), identifier);
     if (known == nullptr || !known->resolved()) {
       return info;
     }
@@ -441,7 +487,7 @@ ArAssetInfo BifrostResolver::_GetAssetInfo(const std::string& assetPath,
 ArTimestamp BifrostResolver::_GetModificationTimestamp(const std::string& assetPath,
                                                        const ArResolvedPath& resolvedPath) const {
   return guarded("GetModificationTimestamp", ArTimestamp{}, [&] {
-    const Resolution* known = currentAnswers().table().find(Identifier(assetPath).view());
+    const Resolution* known = knownTo(currentAnswers(), Identifier(assetPath).view());
     if (known != nullptr && known->immutable && known->modified > 0.0) {
       return ArTimestamp(known->modified);
     }

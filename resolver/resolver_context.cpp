@@ -3,13 +3,21 @@
 
 #include <array>
 #include <cctype>
+#include <cstdlib>
 #include <map>
+#include <optional>
+
+#include "diagnostics.h"
+#include "pins.h"
 
 #if BIFROST_USD_HAS_PYTHON
 #include BIFROST_USD_BOOST_PYTHON
 #endif
 
 BIFROST_USD_NAMESPACE_OPEN
+
+BifrostResolverContext::BifrostResolverContext(const std::string& policy, const std::string& root)
+    : answers_(bifrost::ContextAnswers::of(policy, root, bifrost::pinsOf(policy))) {}
 
 const std::string& BifrostResolverContext::empty() {
   static const auto* text = new std::string;
@@ -35,9 +43,9 @@ BIFROST_USD_USING
 
 namespace {
 
-// The same keys as `_POLICY_KEYS` in python/bifrost/context.py; a test compares them.
-constexpr std::array<std::string_view, 5> kPolicyKeys = {"as_of", "locale", "project", "user",
-                                                         "version"};
+// The same keys as `_POLICY_KEYS` and `_HANDLE` in python/bifrost/context.py; a test compares them.
+constexpr std::array<std::string_view, 8> kPolicyKeys = {
+    "as_of", "context", "locale", "pins", "pins_missing", "project", "user", "version"};
 
 constexpr std::size_t kMostShown = 80;
 
@@ -48,6 +56,12 @@ bool isPolicyKey(std::string_view key) {
     }
   }
   return false;
+}
+
+// What a warning shows of a part that is ignored: somebody may have put a token into it.
+std::string shown(const std::string& pair, const std::string& key) {
+  const bool isSecret = key.find("token") != std::string::npos;
+  return isSecret ? key.substr(0, kMostShown) + "=..." : pair.substr(0, kMostShown);
 }
 
 std::string trimmed(std::string_view text) {
@@ -95,6 +109,19 @@ std::string encoded(const std::string& text) {
   return result;
 }
 
+// The value of a canonical policy's *key*.
+std::optional<std::string> valueOf(const std::string& policy, const std::string& key) {
+  for (std::size_t begin = 0; begin < policy.size();) {
+    const std::size_t end = std::min(policy.find(';', begin), policy.size());
+    if (policy.compare(begin, key.size() + 1, key + '=') == 0) {
+      begin += key.size() + 1;
+      return decoded(policy.substr(begin, end - begin));
+    }
+    begin = end + 1;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::string canonicalPolicy(const std::string& text, std::string* complaint) {
@@ -111,7 +138,7 @@ std::string canonicalPolicy(const std::string& text, std::string* complaint) {
     const std::string value =
         equals == std::string::npos ? std::string{} : trimmed(pair.substr(equals + 1));
     if (!isPolicyKey(key)) {
-      *complaint += (complaint->empty() ? "ignored " : ", ") + pair.substr(0, kMostShown);
+      *complaint += (complaint->empty() ? "ignored " : ", ") + shown(pair, key);
     } else if (!value.empty()) {
       pairs[key] = encoded(decoded(value));
     }
@@ -121,6 +148,36 @@ std::string canonicalPolicy(const std::string& text, std::string* complaint) {
     policy += (policy.empty() ? "" : ";") + key + "=" + value;
   }
   return policy;
+}
+
+std::string withEnvironmentPins(const std::string& text) {
+  std::string pairs;
+  const auto add = [&](const std::string& key, const char* value) {
+    if (value != nullptr && *value != '\0') {
+      pairs += key + '=' + encoded(value) + ';';
+    }
+  };
+  add("pins", std::getenv("BIFROST_PINS"));
+  add("pins_missing", std::getenv("BIFROST_PINS_MISSING"));
+  return pairs + text;  // of two equal keys the later one counts
+}
+
+std::shared_ptr<const Pins> pinsOf(const std::string& policy) {
+  const std::optional<std::string> path = valueOf(policy, "pins");
+  if (!path) {
+    return nullptr;
+  }
+  const std::string missing = valueOf(policy, "pins_missing").value_or("fail");
+  NotPinned notPinned = NotPinned::kFail;
+  if (missing == "warn") {
+    notPinned = NotPinned::kWarn;
+  } else if (missing == "resolve") {
+    notPinned = NotPinned::kResolve;
+  } else if (missing != "fail") {
+    warnOnce("pins_missing", missing, "expected fail, warn or resolve, got " + missing);
+  }
+  const char* roots = std::getenv("BIFROST_PINS_ROOTS");
+  return Pins::at(*path, notPinned, roots != nullptr ? roots : "");
 }
 
 #if BIFROST_USD_HAS_PYTHON

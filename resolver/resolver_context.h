@@ -20,8 +20,9 @@ BIFROST_USD_NAMESPACE_OPEN
 class BifrostResolverContext {
  public:
   BifrostResolverContext() = default;
-  BifrostResolverContext(const std::string& policy, const std::string& root)
-      : answers_(bifrost::ContextAnswers::of(policy, root)) {}
+
+  // Reads the pins that *policy* names, so: with no lock held, and without the GIL.
+  BifrostResolverContext(const std::string& policy, const std::string& root);
 
   const std::string& policy() const { return answers_ ? answers_->policy() : empty(); }
   const std::string& root() const { return answers_ ? answers_->root() : empty(); }
@@ -58,6 +59,12 @@ namespace bifrost {
 // The canonical form of a context string as a user, Houdini or Katana gives it. Parts that mean
 // nothing are left out; *complaint* says which, or is empty.
 std::string canonicalPolicy(const std::string& text, std::string* complaint);
+
+// *text* with what BIFROST_PINS and BIFROST_PINS_MISSING say for contexts that say nothing of it.
+std::string withEnvironmentPins(const std::string& text);
+
+// The pins that a canonical *policy* names, or null. As Pins::at.
+std::shared_ptr<const Pins> pinsOf(const std::string& policy);
 
 // Lets Python print contexts. Call it from where no lock is held; does nothing until Python runs,
 // and nothing twice.

@@ -21,6 +21,7 @@
 
 #if __has_include(<pxr/usd/ar/resolver.h>)
 
+#include <pxr/base/js/json.h>
 #include <pxr/base/js/value.h>
 #include <pxr/base/plug/plugin.h>
 #include <pxr/base/plug/registry.h>
@@ -40,6 +41,8 @@
 #include <pxr/usd/ar/resolverContext.h>
 #include <pxr/usd/ar/resolverContextBinder.h>
 
+#define BIFROST_USD_MINOR PXR_MINOR_VERSION
+#define BIFROST_USD_PATCH PXR_PATCH_VERSION
 #define BIFROST_USD_NAMESPACE_OPEN PXR_NAMESPACE_OPEN_SCOPE
 #define BIFROST_USD_NAMESPACE_CLOSE PXR_NAMESPACE_CLOSE_SCOPE
 #define BIFROST_USD_USING PXR_NAMESPACE_USING_DIRECTIVE
@@ -62,6 +65,7 @@
 #include <pxr/ar/resolver.h>
 #include <pxr/ar/resolverContext.h>
 #include <pxr/ar/resolverContextBinder.h>
+#include <pxr/js/json.h>
 #include <pxr/js/value.h>
 #include <pxr/plug/plugin.h>
 #include <pxr/plug/registry.h>
@@ -72,6 +76,8 @@
 #include <pxr/vt/dictionary.h>
 #include <pxr/vt/value.h>
 
+#define BIFROST_USD_MINOR AR_MINOR_VERSION
+#define BIFROST_USD_PATCH AR_PATCH_VERSION
 #define BIFROST_USD_NAMESPACE_OPEN AR_NAMESPACE_OPEN_SCOPE
 #define BIFROST_USD_NAMESPACE_CLOSE AR_NAMESPACE_CLOSE_SCOPE
 #define BIFROST_USD_USING AR_NAMESPACE_USING_DIRECTIVE

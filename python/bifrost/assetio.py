@@ -63,6 +63,22 @@ _RESOLVED_TRAITS: Final = frozenset({_LOCATABLE, _VERSION, _DISPLAY_NAME})
 _ESCAPED: Final = re.compile(r"[%?#\\]")
 
 
+# Exceptions that say a manager is wrong, and not that its server is: asking again won't mend that.
+_DEFECTS: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+# Those that are clearly about the server; what is neither may be either.
+_SERVERS: Final = (errors.OpenAssetIOException, OSError)
 _RETRY_AFTER: Final = re.compile(r"retry_after\s*=\s*([0-9]+(?:\.[0-9]+)?)")
 
 _Question = Callable[[hostApi.Manager, list[Any], Sequence[str], Any], list[Any]]
@@ -275,31 +291,23 @@ class AssetioManager:
         Return the manager's answers for *refs*, in one call.
 
         An exception is the failure of what it left unanswered. A defect that one element sets off is
-        looked for by halves, so that it doesn't take the others along.
+        looked for, so that it doesn't take the others along: where some were answered, the first
+        that wasn't is asked alone; where none was, both halves.
         """
         answers: list[Any] = [_NO_ANSWER] * len(refs)
-        parts = deque([list(range(len(refs)))])
-        for _ in range(_MOST_PARTS):
-            if not parts:
-                break
-            part = parts.popleft()
+        search = _Search(len(refs))
+        while (part := search.next()) is not None:
             collected = _Collected(len(part))
-            unanswered = _NO_ANSWER
+            unanswered, raised = _NO_ANSWER, None
             self.round_trips += 1
             try:
                 call([refs[index] for index in part], collected.ok, collected.failed)
             except Exception as error:  # noqa: BLE001  answered elements keep their answers
-                unanswered = self._failure(error)
+                unanswered, raised = self._failure(error), error
             for index, answer in zip(part, collected.finish(expected, unanswered), strict=True):
                 answers[index] = answer
             left = [index for index in part if answers[index] is unanswered]
-            if (
-                unanswered.code is Code.MISBEHAVED
-                and unanswered is not _NO_ANSWER
-                and len(part) > 1
-            ):
-                middle = (len(left) + 1) // 2
-                parts.extend(half for half in (left[:middle], left[middle:]) if half)
+            search.note(part, left, raised)
         return answers
 
     def _failure(self, error: Exception) -> Failure:
@@ -311,7 +319,7 @@ class AssetioManager:
             error, errors.InputValidationException
         ):  # asking again won't mend what we asked
             return Failure(Code.UNKNOWN, message)
-        if isinstance(error, (errors.OpenAssetIOException, OSError)):
+        if not isinstance(error, _DEFECTS):  # a server's error, whatever its library calls it
             return Failure(Code.UNAVAILABLE, message, retryable=True, details=_throttled(error))
         raised = f"manager {self.identifier} raised {type(error).__name__}: {error}"
         return Failure(Code.MISBEHAVED, raised)
@@ -333,6 +341,46 @@ def _throttled(error: Exception) -> dict[str, Any]:
     except (TypeError, ValueError):
         return {}
     return {"retry_after": seconds} if 0 <= seconds < float("inf") else {}
+
+
+class _Search:
+    """
+    Which elements to ask a manager about next, when it raised for all and one of them was to blame.
+
+    A defect is looked for to the end. What says nothing clear, such as a RuntimeError, may come from a
+    server that is down: where neither half of the first call is answered, it is left alone.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._parts = deque([list(range(count))])
+        self._suspended: list[list[int]] = []
+        self._calls = 0
+        self._answered = False
+
+    def next(self) -> list[int] | None:
+        """Return the indices to ask about in one call; None: enough was asked."""
+        if not self._parts or self._calls >= _MOST_PARTS:
+            return None
+        self._calls += 1
+        return self._parts.popleft()
+
+    def note(self, part: list[int], left: list[int], raised: Exception | None) -> None:
+        """Note that of *part*, in whose call *raised* was raised, *left* were not answered."""
+        if len(left) < len(part):
+            self._answered = True
+        if raised is not None and len(part) > 1 and left and not isinstance(raised, _SERVERS):
+            if isinstance(raised, _DEFECTS) or self._answered or self._calls == 1:
+                self._divide(left, is_first_to_blame=len(left) < len(part))
+            else:
+                self._suspended.append(left)
+        if self._answered:
+            for each in self._suspended:
+                self._divide(each, is_first_to_blame=False)
+            self._suspended.clear()
+
+    def _divide(self, left: list[int], *, is_first_to_blame: bool) -> None:
+        end = 1 if is_first_to_blame else (len(left) + 1) // 2
+        self._parts.extend(some for some in (left[:end], left[end:]) if some)
 
 
 class _Collected:

@@ -30,7 +30,7 @@ from bifrost.redaction import Secret, redacted
 _TOKEN: Final = "access_token"  # noqa: S105  its name, not one
 _KNOWN: Final = (
     _TOKEN, "user", "current_project", "locale", "session", "trace_id", "traceparent", "version",
-    "as_of",
+    "as_of", "pins", "pins_missing",
 )  # fmt: skip
 # What a USD context string may say. No token: strings end up in scene files, logs and history.
 _POLICY_KEYS: Final[dict[str, str]] = {
@@ -39,6 +39,8 @@ _POLICY_KEYS: Final[dict[str, str]] = {
     "project": "current_project",
     "user": "user",
     "locale": "locale",
+    "pins": "pins",
+    "pins_missing": "pins_missing",
 }
 _HANDLE: Final = "context"
 _MOST_HANDLES: Final = 1_000
@@ -143,6 +145,9 @@ class Context:
         traceparent: The W3C trace context of the span that this is part of.
         version: What floating references mean: `latest`, a status, or a version number.
         as_of: An ISO 8601 time; floating references mean the newest version of that moment.
+        pins: The path of a file of pins, which answers before anybody is asked (docs/pins.md). Only
+            USD's resolver reads it; calls of this API ask the manager.
+        pins_missing: What the resolver does about what is not pinned: `fail`, `warn` or `resolve`.
 
     Any other attribute may be set and is passed along; texts whose name says that they are secret
     (`refresh_token`, `password`) are kept like the token. Not for concurrent edits from several

@@ -10,7 +10,8 @@ BifrostError
 │   ├── NetworkErrorException            the manager can't be asked now (`retry_after`, seconds)
 │   │   └── DeadlineExceededException      it did not answer in time
 │   ├── InvalidReferenceException        malformed, or of another manager
-│   ├── LocationException                resolved, but to nothing that USD can open
+│   ├── LocationException                resolved, but to no file that is there
+│   ├── LayerException                   its file is no layer that USD can open
 │   ├── StorageException                 files can't be put where published files lie
 │   ├── AccessModeException              not available for this kind of access
 │   ├── InvalidTraitsException           the traits asked for or given don't fit
@@ -48,6 +49,7 @@ class Code(StrEnum):
     FOREIGN_REFERENCE = "foreign_reference"
     NO_LOCATION = "no_location"
     NOT_A_FILE = "not_a_file"
+    NOT_A_LAYER = "not_a_layer"
     FILE_MISSING = "file_missing"
     STORAGE = "storage"
     ACCESS = "access"
@@ -171,6 +173,10 @@ class LocationException(AssetException):
     """The entity exists and has no location that USD can open."""
 
 
+class LayerException(AssetException):
+    """What the entity resolves to is no layer that USD can open; the message says why."""
+
+
 class StorageException(AssetException):
     """Files can't be put where published files lie: no room, no permission."""
 
@@ -272,6 +278,7 @@ _REMEDIES: Final[dict[str, str]] = {
     Code.MALFORMED_REFERENCE: "Write it as bifrost:///assets/<id>, with ?version=<version> if wanted.",
     Code.FOREIGN_REFERENCE: "Ask the manager that it belongs to; `bifrost doctor` says which is in force.",
     Code.NO_LOCATION: "Publish a version of the asset that has a file.",
+    Code.NOT_A_LAYER: "Publish a version whose file USD can open; `usdcat` says what is wrong with one.",
     Code.NOT_A_FILE: "Publish a version whose location is a file that this machine sees.",
     Code.FILE_MISSING: "Mount the storage, or bring the file back; `bifrost catalogue check` lists all.",
     Code.STORAGE: "Make room, or let the store's folder be written to; then publish again.",
@@ -298,6 +305,7 @@ _EXCEPTIONS: Final[dict[Code, type[AssetException]]] = {
     Code.FOREIGN_REFERENCE: InvalidReferenceException,
     Code.NO_LOCATION: LocationException,
     Code.NOT_A_FILE: LocationException,
+    Code.NOT_A_LAYER: LayerException,
     Code.FILE_MISSING: LocationException,
     Code.STORAGE: StorageException,
     Code.ACCESS: AccessModeException,

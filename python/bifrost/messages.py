@@ -59,6 +59,12 @@ _HEADLINES: Final[Mapping[Code, Mapping[str, str]]] = {
         "L'emplacement n'est pas un fichier",
         "保存場所がファイルではありません",
     ),
+    Code.NOT_A_LAYER: _in(
+        en="The asset's file is no layer that USD can open",
+        de="Die Datei des Assets ist kein Layer, den USD öffnen kann",
+        fr="Le fichier de l'asset n'est pas un layer que USD puisse ouvrir",
+        ja="アセットのファイルは USD で開けるレイヤーではありません",
+    ),
     Code.FILE_MISSING: _in(
         "The file is not there",
         "Die Datei fehlt",

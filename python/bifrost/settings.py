@@ -95,6 +95,8 @@ class CatalogueSettings(NamedTuple):
     """The folder of published files, the same for everybody; empty for `store` in the data folder."""
     workflow: str = ""
     """Stages of versions and their moves, `wip > review; review > approved wip`; empty: the default."""
+    strengths: str = ""
+    """How strongly kinds of arcs bind, `payload=weak; metadata=reference`; empty: the default."""
     lock_timeout_s: float = 10.0
     """Seconds to wait for another process's write."""
     statement_timeout_s: float = 60.0

@@ -2,6 +2,7 @@
 //
 // The table, the flights and the wire format, alone. Prints "ok" or what failed; exits 1 on a
 // failure.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -77,6 +78,37 @@ void withoutContextAnswersExpire() {
   expect(table.bytes() == bytes, "asking again for the same answer costs no memory");
 }
 
+std::vector<std::string> sorted(std::vector<std::string> texts) {
+  std::sort(texts.begin(), texts.end());
+  return texts;
+}
+
+void whatIsHeldIsWhatMayChange() {
+  ResolutionTable table(Freshness::kUntilRefreshed);
+  Resolution pinned = answer("pinned", "/1");
+  pinned.immutable = true;
+  table.add(one(std::move(pinned)));
+  table.add(one(answer("floating", "/2", -1.0)));
+  table.add(one(answer("failed", "", -1.0)));
+  const std::vector<const Resolution*> before = table.held();
+  expect(sorted(table.floating()) == std::vector<std::string>{"failed", "floating"},
+         "an expired answer is held, a pinned one can't change");
+  table.replace(one(answer("floating", "/3")));
+  expect(std::any_of(before.begin(), before.end(),
+                     [](const Resolution* held) { return held->path == "/2"; }),
+         "what was held stays readable while it is replaced");
+}
+
+void whatARefreshLetGoIsHeldNoMore() {
+  ResolutionTable table(Freshness::kExpires);
+  table.add(one(answer("a", "/1", -1.0)));
+  expect(table.held().size() == 1, "without a context, too, the last answer is held");
+  table.expireFloating();
+  expect(table.held().empty(), "until a refresh lets it go");
+  table.add(one(answer("a", "/1")));
+  expect(table.held().size() == 1, "and again once it is asked for");
+}
+
 void readersAndWritersAtOnce() {
   constexpr int kNames = 20'000;
   ResolutionTable table(Freshness::kUntilRefreshed);
@@ -95,6 +127,15 @@ void readersAndWritersAtOnce() {
       }
     });
   }
+  threads.emplace_back([&] {
+    while (!done.load()) {
+      for (const Resolution* held : table.held()) {
+        if (held->path.compare(0, held->identifier.size() + 1, "/" + held->identifier) != 0) {
+          wrong.fetch_add(1);
+        }
+      }
+    }
+  });
   for (int t = 0; t < 2; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kNames; ++i) {
@@ -226,6 +267,8 @@ int main() {
   anAnswerStaysUntilItIsReplaced();
   aFailureExpires();
   withoutContextAnswersExpire();
+  whatIsHeldIsWhatMayChange();
+  whatARefreshLetGoIsHeldNoMore();
   readersAndWritersAtOnce();
   oneFlightForManyMisses();
   answersDieWithTheirContext();

@@ -3,7 +3,9 @@
 // An application in C++, as usdcat or a renderer is: it resolves its arguments on several threads
 // at once, with no Python of its own, and prints "<reference> -> <path>" for each.
 //
-//   cpp_host [--threads N] [--leave] REFERENCE...
+//   cpp_host [--threads N] [--leave] [--python] REFERENCE...
+//
+// With --python it says at the end whether a Python runs in the process.
 //
 // With --leave it exits while the threads go on resolving: they are stopped by the application's
 // own exit handler, which runs after the plugin's and before OpenUSD's. (Threads that resolve past
@@ -17,6 +19,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <Python.h>
 
 #include "../usd.h"
 
@@ -41,12 +45,15 @@ void stopThreads() {
 int main(int argc, char** argv) {
   int threadCount = 1;
   bool leave = false;
+  bool tellPython = false;
   std::vector<std::string> references;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
       threadCount = std::atoi(argv[++i]);
     } else if (std::strcmp(argv[i], "--leave") == 0) {
       leave = true;
+    } else if (std::strcmp(argv[i], "--python") == 0) {
+      tellPython = true;
     } else {
       references.emplace_back(argv[i]);
     }
@@ -84,6 +91,9 @@ int main(int argc, char** argv) {
       }
     }
     std::printf("%s -> %s\n", references[i].c_str(), paths[0][i].c_str());
+  }
+  if (tellPython) {
+    std::puts(Py_IsInitialized() != 0 ? "python runs" : "no python");
   }
   return 0;
 }

@@ -139,6 +139,7 @@ fixtures = {
                 "statement_timeout_s": 5.5,
                 "store": str(FOLDER / "another store"),
                 "workflow": "wip > done",
+                "strengths": "payload=strong",
                 "tokens": "optional",
                 "algorithms": "HS256",
                 "key_file": str(SECRET),

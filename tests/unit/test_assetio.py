@@ -283,6 +283,7 @@ def test_a_useless_answer_is_that_reference_s_failure(make, fault, code):
     [
         ("raise", Code.MISBEHAVED, False),
         ("wrong_type", Code.MISBEHAVED, False),
+        ("raise_runtime", Code.UNAVAILABLE, True),
         ("raise_oserror", Code.UNAVAILABLE, True),
         ("raise_openassetio", Code.UNAVAILABLE, True),
     ],
@@ -297,6 +298,33 @@ def test_an_exception_is_a_failure_for_each_reference(make, operation, fault, co
     assert [code, code] == codes(outcomes)
     assert {retryable} == {each.retryable for each in outcomes}
     assert managers.IDENTIFIER in outcomes[0].message
+
+
+@pytest.mark.parametrize(
+    ("fault", "most"), [("raise", 64), ("raise_runtime", 3), ("raise_oserror", 1)]
+)
+def test_a_server_that_is_down_is_not_searched_for_who_is_to_blame(make, fault, most):
+    """
+    A defect is; what may be either is looked at twice.
+    """
+    handler = make(fault)
+    ask(handler, *[f"{managers.PREFIX}{number}" for number in range(200)])
+
+    assert 1 <= handler.round_trips <= most
+
+
+@pytest.mark.parametrize("fault", ["raise", "raise_runtime"])
+@pytest.mark.parametrize("faulty", ["a.usda", "b.usda"])
+def test_one_element_that_makes_it_raise_is_found(make, fault, faulty):
+    """
+    Wherever it stands; the others are answered.
+    """
+    references = [A, B] * 3
+    outcomes = ask(make(fault, faulty), *references)
+
+    assert [ref.endswith(faulty) for ref in references] == [
+        isinstance(each, Failure) for each in outcomes
+    ]
 
 
 @pytest.mark.parametrize("fault", ["raise", "raise_oserror"])

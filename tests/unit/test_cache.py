@@ -331,7 +331,9 @@ def test_an_answer_that_an_invalidation_overtook_is_not_kept(cache, manager, tie
     assert 2 == len(manager.asked)
 
 
-@pytest.mark.parametrize("operation", sorted(set(Operation) - {Operation.RESOLVE, Operation.LOCATE}))
+@pytest.mark.parametrize(
+    "operation", sorted(set(Operation) - {Operation.RESOLVE, Operation.LOCATE})
+)
 def test_other_questions_pass_through(cache, manager, operation):
     """
     Only resolutions are kept.

@@ -37,7 +37,7 @@ class Host:
 
     def __init__(self):
         self.clock = Clock()
-        self.session = SimpleNamespace(recorder=Recorder(self.clock))
+        self.session = SimpleNamespace(recorder=Recorder(self.clock), manager_identifier="")
 
     @recorded
     def call(self, seconds, *, error=None, context=None):
@@ -521,7 +521,7 @@ def test_every_metric_is_on_its_page():
     made |= {"bifrost_operation_elements_total", "bifrost_operation_failures_total"}
     for table in (
         families._TIER, families._CACHE, families._MANAGER, families._BATCHING,
-        families._THREADS, families._RESOLVER,
+        families._THREADS, families._CONNECTIONS, families._RESOLVER,
     ):  # fmt: skip
         for metric in table:
             made.add(f"bifrost_{metric.name}{'_total' if metric.kind == 'counter' else ''}")

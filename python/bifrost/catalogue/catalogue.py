@@ -41,6 +41,7 @@ from bifrost.catalogue.records import (
 from bifrost.catalogue.relating import RelationshipCalls
 from bifrost.catalogue.status import StatusRecord, Workflow
 from bifrost.catalogue.store import Store
+from bifrost.catalogue.strengths import DEFAULTS, Strengths, parse
 from bifrost.errors import AssetNotFoundException, Code
 from bifrost.model.entity_reference import LATEST, reference_for
 from bifrost.model.permissions import User, name_of
@@ -63,11 +64,13 @@ class Catalogue(RelationshipCalls, QueryCalls):
         store: Store,
         workflow: Workflow,
         clock: Callable[[], float],
+        strengths: Strengths = DEFAULTS,
     ) -> None:
         self._database = database
         self._clock = clock
         self.store = store
         self.workflow = workflow
+        self.strengths = strengths
 
     @classmethod
     def open(
@@ -76,6 +79,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
         *,
         store: Path | None = None,
         workflow: str = "",
+        strengths: str = "",
         lock_timeout_s: float = 10.0,
         statement_timeout_s: float = 60.0,
         clock: Callable[[], float] = time.time,
@@ -90,6 +94,8 @@ class Catalogue(RelationshipCalls, QueryCalls):
             store: The folder of published files, which everybody who uses the catalogue must see;
                 by default `store` beside the catalogue's file, or in the platform's data folder.
             workflow: The stages of versions, as `Workflow.parse` reads them; empty for the default.
+            strengths: How strongly kinds of arcs bind, as `bifrost.catalogue.strengths.parse` reads
+                it; empty for the default.
             lock_timeout_s: Seconds to wait for another process's write.
             statement_timeout_s: Seconds that one statement may take on a server.
             clock: Tells the time of publications, in seconds since the epoch.
@@ -99,9 +105,9 @@ class Catalogue(RelationshipCalls, QueryCalls):
             CatalogueError: it can't be used: locked, damaged, of a newer schema, not a catalogue,
                 in a folder that can't be written to. The message says which, and what to do.
         """
-        stages = Workflow.parse(workflow)
+        stages, table = Workflow.parse(workflow), parse(strengths)
         database = Database.open(url, lock_timeout_s, statement_timeout_s)
-        return cls(database, Store(store or _beside(database.path)), stages, clock)
+        return cls(database, Store(store or _beside(database.path)), stages, clock, table)
 
     @property
     def path(self) -> Path | None:
@@ -191,7 +197,12 @@ class Catalogue(RelationshipCalls, QueryCalls):
             first(connection)
             self._check_publications(connection, user, publications)
             records, placed = publishing.publish(
-                connection, batch, self._now_us(), self.store, self.workflow.first
+                connection,
+                batch,
+                self._now_us(),
+                self.store,
+                self.workflow.first,
+                self.strengths,
             )
             try:
                 yield connection, records

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from bifrost.catalogue import assets as reading
 from bifrost.catalogue import indexing, relationships
 from bifrost.catalogue.checks import Checked, metadata_json
+from bifrost.catalogue.edge_values import STRENGTHS
 from bifrost.catalogue.records import (
     NEWEST,
     AssetRecord,
@@ -29,6 +30,7 @@ from bifrost.catalogue.records import (
 from bifrost.catalogue.schema import assets, changes, versions
 from bifrost.catalogue.schema import relationships as edges_table
 from bifrost.catalogue.store import Store
+from bifrost.catalogue.strengths import DEFAULTS, Strengths, strength_of
 from bifrost.errors import (
     AssetNotFoundException,
     Code,
@@ -43,6 +45,7 @@ def publish(
     now_us: int,
     store: Store,
     first_stage: str,
+    strengths: Strengths = DEFAULTS,
 ) -> tuple[list[VersionRecord], Placed]:
     """
     Write *batch* within the caller's transaction; return one record for each, and what was placed.
@@ -55,7 +58,7 @@ def publish(
         ConflictException: an `expected_version` is no longer the newest.
         StorageException: files can't be put in place. What was placed is taken back.
     """
-    plan = _Plan(connection, batch, now_us, store, first_stage)
+    plan = _Plan(connection, batch, now_us, store, first_stage, strengths)
     records = [plan.add(item) for item in batch]
     placed = Placed(store, plan.moves)
     try:
@@ -97,16 +100,19 @@ class _Plan:
         now_us: int,
         store: Store,
         first_stage: str,
+        strengths: Strengths,
     ) -> None:
         self._connection = connection
         self._now_us = now_us
         self._store = store
         self._first_stage = first_stage
+        self._strengths = strengths
         self.moves: list[tuple[Staged, str, int]] = []
         ids = list(dict.fromkeys(item.publication.asset_id for item in batch))
         self._assets = reading.found(connection, ids)
         self._there = dict(self._assets)
         self._newest = _newest(connection, ids)
+        self._published = dict(self._newest)
         fresh = [asset_id for asset_id in ids if asset_id not in self._there]
         self._last = reading.last_deleted(connection, fresh) if fresh else {}
         self._edges = {
@@ -222,15 +228,22 @@ class _Plan:
     def _is_described_anew(self, asset_id: str) -> bool:
         # A next version seldom changes what its asset is found by, and indexing is a third of it all.
         before, after = self._there.get(asset_id), self._assets[asset_id]
-        return before is None or (
+        if before is None or (
             (before.name, before.asset_type, before.metadata_json)
             != (after.name, after.asset_type, after.metadata_json)
-        )
+        ):
+            return True
+        return _variants(self._published.get(asset_id)) != _variants(self._newest.get(asset_id))
 
     def _indexed(self, keys: dict[str, int], asset_id: str) -> indexing.Indexed:
         asset = self._assets[asset_id]
         return indexing.Indexed(
-            keys[asset_id], asset_id, asset.name, asset.asset_type, asset.metadata
+            keys[asset_id],
+            asset_id,
+            asset.name,
+            asset.asset_type,
+            asset.metadata,
+            _variants(self._newest.get(asset_id)),
         )
 
     def _write_assets(self) -> None:
@@ -249,7 +262,8 @@ class _Plan:
                 number = reading.as_number(edge.version)
                 if number is not None:
                     pins[edge.asset_id, edge.version] = (record, edge)
-                rows.append(_dependency_row(keys, record, position, edge, number))
+                strength = STRENGTHS.index(strength_of(self._strengths, edge.kind))
+                rows.append(_dependency_row(keys, record, position, edge, number, strength))
         self._execute(sa.insert(edges_table), rows)
         self._check_pins(pins)
 
@@ -267,6 +281,10 @@ class _Plan:
     def _execute(self, statement: sa.Executable, rows: list[dict[str, Any]]) -> None:
         if rows:
             self._connection.execute(statement, rows)
+
+
+def _variants(version: VersionRecord | None) -> list[str]:
+    return [] if version is None else indexing.variants_of(version.properties_json)
 
 
 def _newest(connection: sa.Connection, ids: Sequence[str]) -> dict[str, VersionRecord]:
@@ -346,6 +364,7 @@ def _dependency_row(
     position: int,
     edge: Dependency,
     number: int | None,
+    strength: int,
 ) -> dict[str, Any]:
     return {
         "asset": keys[record.asset_id],
@@ -355,6 +374,7 @@ def _dependency_row(
         "to_number": number,
         "to_tag": edge.version if number is None else None,
         "kind": edge.kind,
+        "strength": strength,
         "created": record.created_us,
         "created_by": record.created_by,
     }

@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from bifrost.catalogue import access, edge_listing, edges, integrity, relationships
+from bifrost.catalogue import access, edge_listing, edges, integrity, relationships, syncing
 from bifrost.catalogue.database import Database
 from bifrost.catalogue.edge_values import Relationship
 from bifrost.catalogue.edges import DEPENDENCY
 from bifrost.catalogue.graph import Graph
 from bifrost.catalogue.integrity import Break
 from bifrost.catalogue.records import NEWEST, Dependency, Dependent, VersionPolicy
+from bifrost.catalogue.strengths import Strengths
+from bifrost.catalogue.syncing import Difference
 from bifrost.model.permissions import User, name_of
 
 End = tuple[str, str | None]
@@ -24,6 +26,7 @@ class RelationshipCalls:
 
     _database: Database
     _now_us: Callable[[], int]
+    strengths: Strengths
 
     @property
     def graph(self) -> Graph:
@@ -146,6 +149,41 @@ class RelationshipCalls:
             return edges.remove(
                 connection, source, target, relationship_type, now_us=self._now_us()
             )
+
+    def sync_relationships(
+        self,
+        version: tuple[str, int],
+        dependencies: Sequence[Dependency],
+        *,
+        dry_run: bool = False,
+        user: User | None = None,
+    ) -> Difference:
+        """
+        Make what *version* (asset id, number) is said to need *dependencies*, which its file names.
+
+        With *dry_run* only say what that would change. See `bifrost.catalogue.syncing.sync`.
+
+        Raises:
+            AssetNotFoundException: there is no such version.
+            PermissionDeniedException: *user* may not relate the asset; None asks without rules.
+        """
+        with self._database.write() as connection:
+            if not dry_run:
+                self._may_relate(connection, user, (version[0], None))
+            return syncing.sync(
+                connection,
+                version,
+                dependencies,
+                self.strengths,
+                dry_run=dry_run,
+                by=name_of(user),
+                now_us=self._now_us(),
+            )
+
+    def located(self, locations: Sequence[str]) -> dict[str, str]:
+        """Return by location the assets that lie at *locations*, file URLs. See `syncing.located`."""
+        with self._database.read() as connection:
+            return syncing.located(connection, locations)
 
     def validate_relationships(self) -> list[Break]:
         """Return everything that is wrong with relationships, each with its remedy."""

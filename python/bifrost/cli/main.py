@@ -54,11 +54,29 @@ _ASSET: Final = {
     "resolve": ("bifrost.cli.asset_commands:resolve", "Print the file that an asset resolves to."),
 }
 _USD: Final = {
+    "arcs": ("bifrost.cli.usd_arcs_command:arcs", "List the arcs of a layer."),
     "cat": ("bifrost.cli.usd_commands:cat", "Print a layer or a composed stage as text."),
     "deps": ("bifrost.cli.usd_commands:deps", "List what a stage depends on."),
     "env": ("bifrost.cli.env_command:env", "Print the variables that let USD find the plugin."),
+    "layers": ("bifrost.cli.usd_layers_command:layers", "List the layers of a stage."),
+    "localize": (
+        "bifrost.cli.usd_localize_command:localize",
+        "Copy a stage and all it needs into a folder.",
+    ),
     "open": ("bifrost.cli.usd_commands:open", "Open a stage and report what did not resolve."),
+    "package": (
+        "bifrost.cli.usd_localize_command:package",
+        "Write a stage and all it needs into a usdz package.",
+    ),
+    "pin": (
+        "bifrost.cli.usd_pin_command:pin",
+        "Freeze what a shot resolves to, check that it still holds, compare two.",
+    ),
     "tree": ("bifrost.cli.usd_commands:tree", "Print the prims of a composed stage."),
+    "variants": (
+        "bifrost.cli.usd_variants_command:variants",
+        "List the variants of a stage's prims.",
+    ),
 }
 _INTERRUPTED: Final = 130
 

@@ -11,6 +11,10 @@ from bifrost.host.publishing import PublishingCalls
 from bifrost.host.queries import QueryCalls
 from bifrost.host.relationships import RelationshipCalls
 from bifrost.host.resolving import ResolvingCalls
+from bifrost.host.usd_arcs import UsdArcCalls
+from bifrost.host.usd_layers import UsdLayerCalls
+from bifrost.host.usd_pins import UsdPinCalls
+from bifrost.host.usd_variants import UsdVariantCalls
 from bifrost.session import Session
 
 __all__ = ["BifrostHostInterface", "bifrost_host"]
@@ -22,6 +26,10 @@ class BifrostHostInterface(
     PublishingCalls,
     RelationshipCalls,
     QueryCalls,
+    UsdLayerCalls,
+    UsdArcCalls,
+    UsdVariantCalls,
+    UsdPinCalls,
     CacheCalls,
     MonitoringCalls,
     assetio.HostIdentity,

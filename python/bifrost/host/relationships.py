@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bifrost.context import Context
@@ -17,6 +19,8 @@ from bifrost.model.reply import Failure
 from bifrost.model.request import Operation, Request
 
 if TYPE_CHECKING:
+    from pxr import Sdf
+
     from bifrost.catalogue.edge_values import Relationship
     from bifrost.catalogue.graph import Graph
     from bifrost.catalogue.integrity import Break
@@ -38,6 +42,7 @@ class RelationshipCalls(Asking):
         relationship_type: str = "dependency",
         metadata: Mapping[str, Any] | None = None,
         *,
+        layer: Sdf.Layer | str | os.PathLike[str] | None = None,
         context: Context | None = None,
     ) -> dict[str, Any]:
         """
@@ -50,6 +55,8 @@ class RelationshipCalls(Asking):
             relationship_type: A word of the caller's.
             metadata: `purpose`, `context`, `overrides` and whatever else JSON can say; `optional`
                 (true: weak) or `strength`: `strong`, `weak` or `reference`.
+            layer: A working layer, or its file, to write it into as an arc of the kind *relationship_type*,
+                as `author_arcs` does: *metadata* says where, `{"prim_path": "/World/Chair"}`.
             context: Who adds it.
 
         Raises:
@@ -58,11 +65,14 @@ class RelationshipCalls(Asking):
             InvalidReferenceException: both ends are one asset, or *from_uri* names a status.
             InvalidTraitsException: the type or the metadata can't be stored.
             PermissionDeniedException: who asks may not relate the asset.
+            As `author_arcs`, of *layer*: nothing was added then.
         """
         catalogue = self.session.own_catalogue("adding relationships")
-        made = catalogue.add_relationship(
-            _end(from_uri), _end(to_uri), relationship_type, metadata, user=self._user(context)
-        )
+        said = {"to": to_uri, "type": relationship_type, "metadata": metadata}
+        with nullcontext() if layer is None else self._writing(layer, said, context):
+            made = catalogue.add_relationship(
+                _end(from_uri), _end(to_uri), relationship_type, metadata, user=self._user(context)
+            )
         self._forget(made.from_id)
         return _shown(made)
 
@@ -210,6 +220,13 @@ class RelationshipCalls(Asking):
         path, diff. See `bifrost.catalogue.graph.Graph`; `bifrost.catalogue.export` writes pictures.
         """
         return self.session.own_catalogue("the graph of relationships").graph
+
+    def _writing(
+        self, layer: Any, relationship: Mapping[str, Any], context: Context | None
+    ) -> AbstractContextManager[None]:
+        from bifrost.host.usd_arcs import arc_calls
+
+        return arc_calls(self.session).writing(layer, relationship, context)
 
     def _edges(self, batch_size: int, options: BatchOptions) -> Run:
         # Who may read an asset is told of what leads away from it: that is asked like any resolution.

@@ -83,6 +83,7 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         statement_timeout_s: Seconds that one statement may take on a server.
         store: The folder of published files; "" for one beside the catalogue.
         workflow: Stages of versions and their moves; "" for the default ones.
+        strengths: How strongly kinds of arcs bind; "" for the default.
         tokens, algorithms, key_file, audience, issuer, leeway_s: Whether and how people must prove who
             they are, with the token of the locale's `auth.BearerToken`; as `[access]` of Bifrost's
             settings. Who can't fails with kAuthError, whatever they ask.
@@ -137,6 +138,13 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
                 self._catalogue.close()
                 self._catalogue = self._publisher = None
             self._settings = after
+
+    def close(self) -> None:
+        """Let go of the catalogue's connections; the next question opens it again."""
+        with self._opening:
+            catalogue, self._catalogue, self._publisher = self._catalogue, None, None
+        if catalogue is not None:
+            catalogue.close()
 
     def flushCaches(self, hostSession: HostSession) -> None:
         """Nothing to do: every answer comes from the catalogue itself."""

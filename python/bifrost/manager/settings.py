@@ -23,6 +23,7 @@ _SETTINGS: Final[dict[str, tuple[type, tuple[type, ...]]]] = {
     "statement_timeout_s": (float, (float, int)),
     "store": (str, (str,)),
     "workflow": (str, (str,)),
+    "strengths": (str, (str,)),
     "tokens": (str, (str,)),
     "algorithms": (str, (str,)),
     "key_file": (str, (str,)),
@@ -49,6 +50,7 @@ def defaults() -> dict[str, Any]:
         "statement_timeout_s": settings.catalogue.statement_timeout_s,
         "store": str(settings.store_directory),
         "workflow": settings.catalogue.workflow,
+        "strengths": settings.catalogue.strengths,
         **settings.access._asdict(),
     }
 
@@ -70,6 +72,8 @@ def checked(settings: dict[str, Any]) -> dict[str, Any]:
             path_of(found["catalogue_url"])
     if "workflow" in found:
         _check_workflow(found["workflow"])
+    if "strengths" in found:
+        _check_strengths(found["strengths"])
     if "\0" in found.get("store", ""):
         raise errors.ConfigurationException(
             f"store: expected a folder's path, got {found['store'][:200]!r}"
@@ -83,6 +87,14 @@ def _check_workflow(workflow: str) -> None:
 
         with translated_errors():
             Workflow.parse(workflow)
+
+
+def _check_strengths(strengths: str) -> None:
+    if strengths:
+        from bifrost.catalogue.strengths import parse
+
+        with translated_errors():
+            parse(strengths)
 
 
 def _converted(key: str, value: Any) -> Any:
@@ -119,6 +131,7 @@ def opened(settings: dict[str, Any]) -> Catalogue:
         settings["catalogue_url"],
         store=Path(settings["store"]).expanduser().absolute() if settings["store"] else None,
         workflow=settings["workflow"],
+        strengths=settings["strengths"],
         lock_timeout_s=settings["lock_timeout_s"],
         statement_timeout_s=settings["statement_timeout_s"],
     )

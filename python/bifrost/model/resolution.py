@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+STAND_INS: Final = frozenset({"stale", "fallback"})
+"""Tiers that served while the manager was down: nothing that an open stage should move to."""
 
 
 class Resolution(NamedTuple):
@@ -21,7 +24,7 @@ class Resolution(NamedTuple):
         templated: Whether *path* is a pattern for several files and was not checked to exist.
         modified: The file's modification time in seconds since the epoch; 0.0 when unknown.
         manager: The identifier of the manager that answered.
-        tier: Who served it this time: `manager`, `memory`, `lmdb`, `redis`, or `stale`.
+        tier: Who served it this time: `manager`, `memory`, `lmdb`, `redis`, `stale`, or `fallback`.
         expires: When to ask again, in seconds since the epoch; infinity for never.
     """
 

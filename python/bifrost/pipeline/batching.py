@@ -243,6 +243,7 @@ class _Run:
 
     def _take(self, number: int, outcomes: dict[str, Any]) -> None:
         job, count = self._under_way.pop(number)
+        self._workers.forget(job)  # or its reply would be kept for as long as the session lives
         if job.error is not None:
             raise job.error
         if job.result is None:  # the process is ending

@@ -79,6 +79,18 @@ class Breaker:
             self._note(reply, probe)
         return reply
 
+    def gave_up(self) -> None:
+        """
+        Count a call that nobody waits for any more: it hangs, and may never be answered.
+
+        Called by who waits further out, when a request used up all the time that the manager is given.
+        """
+        with self._lock:
+            self._probe = None
+            self._failures += 1
+            if self._opened_at is not None or self._failures >= self._limit:
+                self._opened_at = self._clock()
+
     def _cooled(self) -> bool:
         return self._opened_at is not None and self._clock() >= self._opened_at + self._cooldown_s
 

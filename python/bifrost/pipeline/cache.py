@@ -36,6 +36,8 @@ from bifrost.tiers.tiered import TieredCache
 
 _NEGATIVE_BYTES = 4_000_000
 _MOST_SCOPES = 1_000
+# What the manager itself is to blame for says nothing about the reference.
+_SAY_NOTHING = frozenset({Code.MISBEHAVED, Code.UNKNOWN})
 _KIND = b"r"  # of keys; what `_packed` makes of another shape wants another letter
 _LENGTH = 4
 _COUNTED = ("hits", "misses", "failure_hits", "stale_served", "revalidated")
@@ -216,8 +218,10 @@ class Cache:
                     served += 1
                     answers[reference] = _served_stale(stale[reference], now)
             elif not outcome.retryable:
-                taken_back.append(prefix + subject_of(reference))
-                self._remember_failure(taken_back[-1], outcome, now, sequence)
+                key = prefix + subject_of(reference)
+                self._remember_failure(key, outcome, now, sequence)
+                if outcome.code not in _SAY_NOTHING:
+                    taken_back.append(key)
         if taken_back:  # or a later outage would serve it as stale
             self._tiers.delete(taken_back)
         self._tiers.put(entries)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -11,6 +12,9 @@ from bifrost.errors import Code
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Request
 from bifrost.pipeline.handler import Handler
+
+_Common = tuple[str, str, object]
+_Key = tuple[_Common, str]
 
 _LOST = Failure(Code.UNAVAILABLE, "another request asked for it and got no answer", retryable=True)
 _LATE = Failure(Code.DEADLINE, "another request asked for it and was not answered in time")
@@ -20,30 +24,37 @@ class Coalesce:
     """
     Drops duplicates within a request, and leaves out what another thread is asking for just now.
 
-    Requests are shared only between equal operations and contexts. Waiting for another's answer is
-    bounded by that one's deadline, since the deadline lies further in.
+    Requests are shared only between equal operations and contexts, and only within an epoch: who asks
+    after something was invalidated must not be given an answer that was asked for before. Waiting for
+    another's answer is bounded by that one's deadline, since the deadline lies further in.
+
+    Args:
+        inner: What is asked.
+        epoch: Returns something that is another after every invalidation.
     """
 
-    def __init__(self, inner: Handler) -> None:
+    def __init__(self, inner: Handler, epoch: Callable[[], object] = lambda: None) -> None:
         self._inner = inner
+        self._epoch = epoch
         self.after_fork()
 
     def after_fork(self) -> None:
         """Start over in a forked child: what others were asking for, nobody will answer."""
         self._lock = threading.Lock()
-        self._flights: dict[tuple[str, str, str], _Flight] = {}
+        self._flights: dict[_Key, _Flight] = {}
 
     def handle(self, request: Request) -> Reply:
         """Pass on what nobody else is asking for; wait for the rest."""
         limit_s = request.deadline_s
         end = None if limit_s is None else monotonic() + min(limit_s, threading.TIMEOUT_MAX)
-        own, foreign = self._claim(request)
+        common = (request.operation, request.context.scope, self._epoch())
+        own, foreign = self._claim(request, common)
         outcomes = own.outcomes
         try:
             if own.references:
                 outcomes.update(self._inner.handle(request.only(own.references)).items())
         finally:
-            self._land(request, own)
+            self._land(common, own)
         if foreign:
             outcomes = dict(outcomes)
             for reference, flight in foreign.items():
@@ -52,13 +63,12 @@ class Coalesce:
                 outcomes[reference] = flight.outcomes.get(reference, _LOST) if landed else _LATE
         return Reply.by_reference(request, outcomes.__getitem__)
 
-    def _claim(self, request: Request) -> tuple[_Flight, dict[str, _Flight]]:
+    def _claim(self, request: Request, common: _Common) -> tuple[_Flight, dict[str, _Flight]]:
         own = _Flight()
         foreign: dict[str, _Flight] = {}
-        operation, scope = request.operation, request.context.scope
         with self._lock:
             for reference in dict.fromkeys(request.references):
-                key = (operation, scope, reference)
+                key = (common, reference)
                 # A fresh request must not be served by one that may have been answered already.
                 flight = None if request.fresh else self._flights.get(key)
                 if flight is None:
@@ -68,11 +78,10 @@ class Coalesce:
                     foreign[reference] = flight
         return own, foreign
 
-    def _land(self, request: Request, own: _Flight) -> None:
-        operation, scope = request.operation, request.context.scope
+    def _land(self, common: _Common, own: _Flight) -> None:
         with self._lock:
             for reference in own.references:
-                key = (operation, scope, reference)
+                key = (common, reference)
                 if self._flights.get(key) is own:
                     del self._flights[key]
         own.landed.set()

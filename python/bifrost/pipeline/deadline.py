@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 from bifrost.context import use_context
@@ -23,10 +24,24 @@ class Deadline:
     A manager that hangs while it releases the GIL costs one of *max_workers* threads until it comes
     back; when all of them hang, further requests fail at their deadline without being asked. One that
     hangs holding the GIL can't be bounded by anything in the process.
+
+    Args:
+        inner: What is asked.
+        deadline_s: Seconds for a request that says nothing else.
+        max_workers: How many calls there may be at once.
+        gave_up: Called when a request was not answered within *deadline_s* or longer. Not for a
+            caller of less patience: that says little about the manager.
     """
 
-    def __init__(self, inner: Handler, deadline_s: float, max_workers: int) -> None:
+    def __init__(
+        self,
+        inner: Handler,
+        deadline_s: float,
+        max_workers: int,
+        gave_up: Callable[[], None] = lambda: None,
+    ) -> None:
         self._inner = inner
+        self._gave_up = gave_up
         self._deadline_s = deadline_s
         self._workers = Workers(max_workers, "bifrost-manager")
 
@@ -49,6 +64,8 @@ class Deadline:
             return Reply(request, job.result.outcomes)
         if answered:
             return Reply.of(request, _ENDING)
+        if deadline_s >= self._deadline_s:
+            self._gave_up()
         return Reply.of(
             request, Failure(Code.DEADLINE, f"the manager did not answer within {deadline_s:g} s")
         )

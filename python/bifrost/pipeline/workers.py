@@ -135,6 +135,7 @@ class Workers:
     def _work(self) -> None:
         while (job := self._next()) is not None:
             job.run()
+            del job  # an idle thread shall not keep what its last call returned
 
     def _next(self) -> Job[Any] | None:
         with self._changed:

@@ -17,6 +17,7 @@ from bifrost.errors import TierError
 from bifrost.model.entity_reference import names_of, parse
 from bifrost.model.projects import also_meant
 from bifrost.pipeline.cache import subject_of
+from bifrost.pipeline.workers import Workers
 from bifrost.settings import Settings
 from bifrost.tiers.following import Follower, News
 from bifrost.tiers.lmdb import LmdbTier
@@ -33,6 +34,8 @@ _SHARED_KINDS: Final = b"r"
 _POSITION: Final = b"E"
 # A file's time has a grain: what was written within it may be followed by more that shows nowhere.
 _GRAIN_S: Final = 0.1
+# How long somebody who invalidates waits for the catalogue to say what else has changed.
+_LOOK_S: Final = 1.0
 
 
 class Caching:
@@ -59,6 +62,7 @@ class Caching:
                 settings.cache.follow_s,
                 self._announce,
             )
+        self._looking = Workers(1, "bifrost-look")
         self._started = False
         self._noted: object | None = None
         url = settings.cache.distributed_url
@@ -76,6 +80,7 @@ class Caching:
 
     def after_fork(self) -> None:
         """Start over in a forked child, whose tiers and followers have done so by themselves."""
+        self._looking.after_fork()
         self._started = False
 
     def begin(self) -> None:
@@ -114,6 +119,7 @@ class Caching:
         """Follow nothing any more; flush and close the tiers."""
         if self.redis is not None:
             self._note_position(self.redis)
+        self._looking.close()
         if self.follower is not None:
             self.follower.close()
         self.tiers.close()
@@ -129,12 +135,15 @@ class Caching:
         """Forget first what the catalogue says has changed; return it."""
         if self.follower is None or self.follower.position is None:
             return None
-        try:
-            return self.follower.look()
-        except TierError:
-            raise
-        except Exception:  # noqa: BLE001  it is down: the names that we were given must do
+        # On a thread: a database that hangs must hang nobody who lets a cache forget.
+        job = self._looking.submit(self.follower.look)
+        if job is None or not job.done.wait(_LOOK_S):
             return None
+        self._looking.forget(job)
+        if isinstance(job.error, TierError):
+            raise job.error
+        # It is down, or nothing changed: the names that we were given must do.
+        return job.result
 
     def _announce(self, news: News) -> None:
         """

@@ -16,6 +16,7 @@ from bifrost.settings import Settings
 
 if TYPE_CHECKING:
     from bifrost.assetio import AssetioManager
+    from bifrost.manager import BifrostManagerInterface
 
 
 class LazyManager:
@@ -88,9 +89,11 @@ def identity(settings: Settings) -> str:
     return f"{path} {blake2b(content, digest_size=16).hexdigest()}"
 
 
-def own_manager(settings: Settings, on_published: Callable[[Iterable[str]], None]) -> Any:
+def own_manager(
+    settings: Settings, on_published: Callable[[Iterable[str]], None]
+) -> tuple[Any, BifrostManagerInterface]:
     """
-    Return our own OpenAssetIO manager, initialised.
+    Return our own OpenAssetIO manager, initialised, and the interface behind it.
 
     Raises:
         ConfigurationError: it can't start.
@@ -98,9 +101,9 @@ def own_manager(settings: Settings, on_published: Callable[[Iterable[str]], None
     from bifrost import assetio
     from bifrost.manager import BifrostManagerInterface
 
-    return assetio.manager_from_interface(
-        BifrostManagerInterface(on_published), own_manager_settings(settings)
-    )
+    interface = BifrostManagerInterface(on_published)
+    manager = assetio.manager_from_interface(interface, own_manager_settings(settings))
+    return manager, interface
 
 
 def own_manager_settings(settings: Settings) -> Mapping[str, Any]:
@@ -109,6 +112,7 @@ def own_manager_settings(settings: Settings) -> Mapping[str, Any]:
         "catalogue_url": settings.catalogue_url,
         "store": str(settings.store_directory),
         "workflow": settings.catalogue.workflow,
+        "strengths": settings.catalogue.strengths,
         "lock_timeout_s": settings.catalogue.lock_timeout_s,
         "statement_timeout_s": settings.catalogue.statement_timeout_s,
         **settings.access._asdict(),

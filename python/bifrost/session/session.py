@@ -40,6 +40,7 @@ from bifrost.tiers.tiered import TieredCache
 if TYPE_CHECKING:
     from bifrost.assetio import AssetioManager
     from bifrost.catalogue import Catalogue
+    from bifrost.manager import BifrostManagerInterface
     from bifrost.publishing import Publisher
     from bifrost.tokens import Verifier
 
@@ -59,6 +60,7 @@ class Session:
         self._catalogue: Catalogue | None = None
         self._closure_queries = 0
         self._verifier: Verifier | None = None
+        self._own_manager: BifrostManagerInterface | None = None
         # Weakly, or a session that nobody uses any more would be kept alive by its own parts.
         alive = weakref.WeakMethod(self._make_manager)
         self._manager = LazyManager(lambda: _called(alive))
@@ -74,15 +76,18 @@ class Session:
 
     def _wire(self) -> None:
         """Put the handlers together, innermost first: what asks the managers, then what remembers."""
-        self.breaker, self._deadline = self._bounded(self._manager)
-        self._batching = Batching(Coalesce(self._deadline), self.settings.manager.max_workers)
+        # Each looks for the caches when it is asked: `configure` puts others in their place.
+        noting = _Noting(self._manager, lambda: self._caching)
+        self.breaker, self._deadline = self._bounded(noting)
+        coalesce = Coalesce(self._deadline, lambda: (id(self.tiers), self.tiers.sequence()))
+        self._batching = Batching(coalesce, self.settings.manager.max_workers)
         if self._second is not None:
             _, self._second_deadline = self._bounded(self._second)
         self._wire_caches()
 
     def _wire_caches(self) -> None:
         tiers, lifetimes = self._caching.tiers, self.settings.cache
-        asking = Part(_Noting(self._batching, self._caching), "manager", tracing)
+        asking = Part(self._batching, "manager", tracing)
         self.cache = Cache(asking, tiers, identity(self.settings), lifetimes)
         tiers.listeners[:1] = [self.cache.forget_failures]
         handler: Handler = self.cache
@@ -99,7 +104,8 @@ class Session:
         settings = self.settings
         breaker = Breaker(manager, settings.breaker.failures, settings.breaker.cooldown_s)
         retry = Retry(breaker, settings.retry.attempts, settings.retry.base_s, settings.retry.max_s)
-        return breaker, Deadline(retry, settings.manager.deadline_s, settings.manager.max_workers)
+        deadline_s, limit = settings.manager.deadline_s, settings.manager.max_workers
+        return breaker, Deadline(retry, deadline_s, limit, breaker.gave_up)
 
     @property
     def tiers(self) -> TieredCache:
@@ -133,6 +139,7 @@ class Session:
                     self.settings.catalogue_url,
                     store=self.settings.store_directory,
                     workflow=settings.workflow,
+                    strengths=settings.strengths,
                     lock_timeout_s=settings.lock_timeout_s,
                     statement_timeout_s=settings.statement_timeout_s,
                 )
@@ -280,6 +287,10 @@ class Session:
         """
         self._caching.invalidate(names)
 
+    def start_following(self) -> None:
+        """Hear of what others change from now on, on threads of its own; `ask` does so too."""
+        self._caching.start()
+
     def follow(self) -> None:
         """
         Hear now of what others changed, instead of within a second. One question to the catalogue.
@@ -352,6 +363,8 @@ class Session:
         self.closing()
         self.cache.close()
         self._caching.close()
+        if self._own_manager is not None:
+            self._own_manager.close()
         with self._lock:
             if self._catalogue is not None:
                 self._catalogue.close()
@@ -370,30 +383,35 @@ class Session:
 
     def _make_manager(self) -> Any:
         if self.uses_own_catalogue:
-            # What was published through OpenAssetIO leaves our caches too.
-            return own_manager(self.settings, self.invalidate)
+            # What was published through OpenAssetIO leaves our caches too. Weakly: the garbage
+            # collector does not see through OpenAssetIO, and the session would never go.
+            forget = weakref.WeakMethod(self.invalidate)
+            manager, self._own_manager = own_manager(
+                self.settings, lambda references: _called(forget, references)
+            )
+            return manager
         return foreign_manager(self.settings.manager_config)
 
 
 class _Noting:
     """Knows, before a manager is asked, which of its changes came earlier."""
 
-    def __init__(self, inner: Handler, caching: Caching) -> None:
+    def __init__(self, inner: Handler, caching: Callable[[], Caching]) -> None:
         self._inner = inner
         self._caching = caching
 
     def handle(self, request: Request) -> Reply:
         # Whatever the catalogue's trouble is, the manager meets it too, and says so.
         with contextlib.suppress(Exception):
-            self._caching.begin()
+            self._caching().begin()
         return self._inner.handle(request)
 
 
-def _called(method: weakref.WeakMethod[Callable[[], Any]]) -> Any:
+def _called(method: weakref.WeakMethod[Callable[..., Any]], *arguments: Any) -> Any:
     call = method()
     if call is None:
         raise ReferenceError("the session is gone")
-    return call()
+    return call(*arguments)
 
 
 def _in_all(served: dict[str, Any]) -> dict[str, Any]:

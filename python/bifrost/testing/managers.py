@@ -4,20 +4,23 @@
 An OpenAssetIO manager that is slow and faulty to order, for tests of hosts.
 
 Its references are `faulty:///<name>`, and a name is a file in the folder that the setting `files`
-names. `install` writes what an application needs to find it as a plugin.
+names. `install` writes what an application needs to find it as a plugin; `Controls` changes what it does
+while it runs, and tells what it was asked, in whatever process.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from random import Random
+from typing import Any, Final, NamedTuple
 
-from openassetio import constants
+from openassetio import constants, errors
 from openassetio.errors import BatchElementError, ConfigurationException, OpenAssetIOException
 from openassetio.managerApi import ManagerInterface
 from openassetio.pluginSystem import PythonPluginSystemManagerPlugin
@@ -39,6 +42,11 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "latency_ms": 0,
     "fault": "none",
     "fault_names": "",
+    "share": 1.0,
+    "seed": 0,
+    "retry_after_s": 0.0,
+    "prefix": PREFIX,
+    "controls": "",
 }
 _Capability = ManagerInterface.Capability
 _CAPABILITIES: Final = frozenset(
@@ -78,6 +86,7 @@ class _Element:
     answer: Any
     ok: Callable[[int, Any], None]
     failed: Callable[[int, BatchElementError], None]
+    retry_after_s: float = 0.0
 
     def give(self) -> None:
         """Answer as a well-behaved manager does."""
@@ -89,8 +98,33 @@ class _Element:
         self.failed(self.index, BatchElementError(code, message))
 
 
+class Throttled(OpenAssetIOException):  # type: ignore[misc]
+    """
+    What a manager raises that wants to be left alone for a while.
+
+    Attributes:
+        retry_after: For how many seconds.
+    """
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+def _throttle(element: _Element) -> None:
+    raise Throttled("too many requests", element.retry_after_s)
+
+
+def _throttle_in_words(element: _Element) -> None:
+    raise OpenAssetIOException(f"too many requests [retry_after={element.retry_after_s}]")
+
+
 def _raise(_: _Element) -> None:
-    raise RuntimeError("a defect of the manager")
+    raise TypeError("a defect of the manager")
+
+
+def _raise_runtime(_: _Element) -> None:
+    raise RuntimeError("the manager's server is not well")
 
 
 def _raise_oserror(_: _Element) -> None:
@@ -161,11 +195,39 @@ def _denied(element: _Element) -> None:
     element.refuse(_ErrorCode.kAuthError, "you may not read this")
 
 
+def _refusing(code: Any) -> Callable[[_Element], None]:
+    return lambda element: element.refuse(code, f"an error of the kind {code.name}")
+
+
+def _raising(kind: type[Exception]) -> Callable[[_Element], None]:
+    def throw(element: _Element) -> None:
+        if kind is errors.BatchElementException:
+            error = BatchElementError(_ErrorCode.kEntityResolutionError, "not there")
+            raise kind(element.index, error, "of another manager that this one asked")
+        raise kind(f"the manager raised {kind.__name__}")
+
+    return throw
+
+
+# Whatever there is in the OpenAssetIO that is installed.
+_REFUSALS: Final = {
+    f"refuse_{name}": _refusing(code) for name, code in _ErrorCode.__members__.items()
+}
+EXCEPTIONS: Final[dict[str, type[Exception]]] = {
+    f"raise_{name}": each
+    for name, each in vars(errors).items()
+    if isinstance(each, type) and issubclass(each, Exception)
+}
+"""OpenAssetIO's exceptions, by the values of `fault` that raise them."""
+
 _WAYS_TO_ANSWER: Final[dict[str, Callable[[_Element], None]]] = {
     "none": _Element.give,
     "raise": _raise,
+    "raise_runtime": _raise_runtime,
     "raise_oserror": _raise_oserror,
     "raise_openassetio": _raise_openassetio,
+    "throttle": _throttle,
+    "throttle_in_words": _throttle_in_words,
     "no_callback": _no_callback,
     "callback_twice": _callback_twice,
     "callback_twice_different": _callback_twice_different,
@@ -179,6 +241,8 @@ _WAYS_TO_ANSWER: Final[dict[str, Callable[[_Element], None]]] = {
     "short_list": _short_list,
     "garbage_error_code": _garbage_error_code,
     "denied": _denied,
+    **_REFUSALS,
+    **{fault: _raising(kind) for fault, kind in EXCEPTIONS.items()},
 }
 # These answer as they should, with a location that is of no use.
 _LOCATIONS: Final[dict[str, Any]] = {
@@ -191,37 +255,123 @@ _LOCATIONS: Final[dict[str, Any]] = {
 }
 FAULTS: Final = (*_WAYS_TO_ANSWER, *_LOCATIONS)
 """Every value of the setting `fault`."""
+# These befall a whole call, or none of it.
+_OF_CALLS: Final = frozenset(
+    {
+        "raise",
+        "raise_runtime",
+        "raise_oserror",
+        "raise_openassetio",
+        "throttle",
+        "throttle_in_words",
+        "hang",
+        *EXCEPTIONS,
+    }
+)
+
+
+class Call(NamedTuple):
+    """
+    One call that a manager with `Controls` received.
+
+    Attributes:
+        at: When, in seconds, by a clock that all processes of a machine share.
+        pid: In which process.
+        method: OpenAssetIO's name of it.
+        names: What was asked about.
+    """
+
+    at: float
+    pid: int
+    method: str
+    names: list[str]
+
+
+class Controls:
+    """
+    Changes the settings of managers while they run, in any process, and hears of their calls.
+
+    Give `str(directory)` to `install` as `controls`.
+
+    Attributes:
+        directory: Where both are kept, in files; made if it isn't there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._settings = directory / "settings.json"
+        self._calls = directory / "calls"
+
+    def set(self, **settings: Any) -> None:
+        """Let *settings* hold, over those of the config, for every call that begins from now on."""
+        written = self._settings.with_suffix(".new")
+        written.write_text(json.dumps(settings), encoding="utf-8")
+        written.replace(self._settings)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what was set last."""
+        try:
+            text = self._settings.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return {}
+        return dict(json.loads(text))
+
+    def note(self, method: str, names: list[str]) -> None:
+        """Write down that this process received a call."""
+        line = json.dumps([time.monotonic(), os.getpid(), method, names]) + "\n"
+        # One write to a file opened so is never mixed up with another process's.
+        with self._calls.open("ab", buffering=0) as calls:
+            calls.write(line.encode())
+
+    def calls(self) -> list[Call]:
+        """Return every call that was received, in order."""
+        try:
+            lines = self._calls.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        return [Call(*json.loads(line)) for line in lines]
 
 
 class FaultyManager(ManagerInterface):  # type: ignore[misc]
     """
-    The OpenAssetIO manager `org.bifrost.test.faulty`.
+    The OpenAssetIO manager `org.bifrost.test.faulty`, or of the name that it is given.
 
     Settings:
         files: The folder whose files are the entities; below it, `/` separates a name's parts.
         latency_ms: Milliseconds that each call takes, however many references it is about.
-        fault: What goes wrong, one of `FAULTS`. What concerns a call (`raise`, `hang`) befalls
-            every call that asks for one of `fault_names`, the rest one element at a time.
+        fault: What goes wrong, one of `FAULTS`, or several joined by commas. What concerns a call
+            (`raise`, `hang`) befalls every call that asks for one of `fault_names`, the rest one
+            element at a time.
         fault_names: The names it befalls, joined by commas; empty for all.
+        share: How much of that it befalls, 0 to 1: of the calls, or of the elements.
+        seed: Which ones these are; the same for the same calls in the same order.
+        retry_after_s: The seconds that `throttle` and `throttle_in_words` ask for.
+        prefix: What references begin with, instead of `faulty:///`.
+        controls: The folder of a `Controls`; empty for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, identifier: str = IDENTIFIER) -> None:
         super().__init__()
-        self._settings = dict(_DEFAULTS)
+        self._identifier = identifier
+        self._configured = dict(_DEFAULTS)
+        self._settings = self._configured
+        self._controls: Controls | None = None
+        self._rng = Random()  # noqa: S311  faults to order, no secrets
         self._to_url = FileUrlPathConverter()
         self.calls = 0
 
     def identifier(self) -> str:
-        return IDENTIFIER
+        return self._identifier
 
     def displayName(self) -> str:
         return "Slow and faulty manager for tests"
 
     def info(self) -> dict[str, Any]:
-        return {constants.kInfoKey_EntityReferencesMatchPrefix: PREFIX}
+        return {constants.kInfoKey_EntityReferencesMatchPrefix: self._settings["prefix"]}
 
     def settings(self, hostSession: Any) -> dict[str, Any]:
-        return dict(self._settings)
+        return dict(self._configured)
 
     def hasCapability(self, capability: Any) -> bool:
         return capability in _CAPABILITIES
@@ -229,11 +379,15 @@ class FaultyManager(ManagerInterface):  # type: ignore[misc]
     def initialize(self, managerSettings: dict[str, Any], hostSession: Any) -> None:
         if unknown := managerSettings.keys() - _DEFAULTS.keys():
             raise ConfigurationException(f"unknown settings: {', '.join(sorted(unknown))}")
-        if (fault := managerSettings.get("fault", "none")) not in FAULTS:
+        fault = managerSettings.get("fault", "none")
+        if not set(FAULTS).issuperset(fault.split(",")):
             raise ConfigurationException(
                 f"fault: expected one of {', '.join(FAULTS)}, got {fault!r}"
             )
-        self._settings.update(managerSettings)
+        self._configured.update(managerSettings)
+        self._rng.seed(self._configured["seed"])
+        if folder := self._configured["controls"]:
+            self._controls = Controls(Path(folder))
 
     def managementPolicy(
         self, traitSets: Sequence[set[str]], policyAccess: Any, context: Any, hostSession: Any
@@ -242,18 +396,20 @@ class FaultyManager(ManagerInterface):  # type: ignore[misc]
         return policies[:-1] if self._settings["fault"] == "short_list" else policies
 
     def isEntityReferenceString(self, someString: str, hostSession: Any) -> bool:
-        return someString.startswith(PREFIX)
+        return someString.startswith(self._settings["prefix"])
 
     def entityExists(
         self, refs: Sequence[Any], context: Any, hostSession: Any, ok: Any, failed: Any
     ) -> None:
-        self._answer(refs, self._exists, ok, failed)
+        self._answer("entityExists", refs, self._exists, ok, failed)
 
     def entityTraits(
         self, refs: Sequence[Any], access: Any, context: Any, hostSession: Any, ok: Any, failed: Any
     ) -> None:
         traits = {Entity.kId, LocatableContent.kId, DisplayName.kId}
-        self._answer(refs, lambda name: self._if_there(name, lambda: traits), ok, failed)
+        self._answer(
+            "entityTraits", refs, lambda name: self._if_there(name, lambda: traits), ok, failed
+        )
 
     def resolve(
         self,
@@ -268,19 +424,37 @@ class FaultyManager(ManagerInterface):  # type: ignore[misc]
         def resolved(name: str) -> Any:
             return self._if_there(name, lambda: self._traits(name, traitSet))
 
-        self._answer(refs, resolved, ok, failed)
+        self._answer("resolve", refs, resolved, ok, failed)
 
     def _answer(
-        self, refs: Sequence[Any], answer: Callable[[str], Any], ok: Any, failed: Any
+        self, method: str, refs: Sequence[Any], answer: Callable[[str], Any], ok: Any, failed: Any
     ) -> None:
+        names = [ref.toString().removeprefix(self._settings["prefix"]) for ref in refs]
+        settings = self._begin(method, names)
+        faults = settings["fault"].split(",")
+        of_call = [fault for fault in faults if fault in _OF_CALLS and self._befalls(settings)]
+        of_elements = [fault for fault in faults if fault not in _OF_CALLS]
+        for index, name in enumerate(names):
+            element = _Element(
+                index, len(names), answer(name), ok, failed, settings["retry_after_s"]
+            )
+            met = of_call or [each for each in of_elements if self._befalls(settings)]
+            fault = met[0] if met and self._is_faulty(name) else "none"
+            _WAYS_TO_ANSWER.get(fault, _Element.give)(element)
+
+    def _begin(self, method: str, names: list[str]) -> dict[str, Any]:
+        """Receive a call; return the settings that hold for it."""
         self.calls += 1
+        if self._controls is not None:
+            self._controls.note(method, names)
+            self._settings = {**self._configured, **self._controls.settings()}
         if latency_ms := self._settings["latency_ms"]:
             time.sleep(latency_ms / 1000)
-        give = _WAYS_TO_ANSWER.get(self._settings["fault"], _Element.give)
-        for index, ref in enumerate(refs):
-            name = ref.toString().removeprefix(PREFIX)
-            element = _Element(index, len(refs), answer(name), ok, failed)
-            (give if self._is_faulty(name) else _Element.give)(element)
+        return self._settings
+
+    def _befalls(self, settings: dict[str, Any]) -> bool:
+        share: float = settings["share"]
+        return share >= 1 or self._rng.random() < share
 
     def _is_faulty(self, name: str) -> bool:
         names = self._settings["fault_names"]
@@ -306,22 +480,29 @@ class FaultyManager(ManagerInterface):  # type: ignore[misc]
         return data
 
     def _location(self, name: str) -> Any:
-        fault = self._settings["fault"]
-        if fault in _LOCATIONS and self._is_faulty(name):
-            return _LOCATIONS[fault]
+        faults = _LOCATIONS.keys() & self._settings["fault"].split(",")
+        if faults and self._is_faulty(name) and self._befalls(self._settings):
+            return _LOCATIONS[faults.pop()]
         return self._to_url.pathToUrl(str(self._path(name)))
 
 
 class FaultyManagerPlugin(PythonPluginSystemManagerPlugin):  # type: ignore[misc]
     """Names the manager and makes it."""
 
+    name = IDENTIFIER
+
     @classmethod
     def identifier(cls) -> str:
-        return IDENTIFIER
+        return cls.name
 
     @classmethod
     def interface(cls) -> FaultyManager:
-        return FaultyManager()
+        return FaultyManager(cls.name)
+
+
+def plugin_named(name: str) -> type[FaultyManagerPlugin]:
+    """Return a plugin whose manager is called *name*, so that there may be several."""
+    return type("NamedPlugin", (FaultyManagerPlugin,), {"name": name})
 
 
 openassetioPlugin = FaultyManagerPlugin  # noqa: N816 - the name OpenAssetIO looks for
@@ -334,29 +515,35 @@ def install(
     fault: str = "none",
     fault_names: Sequence[str] = (),
     latency_ms: int = 0,
+    identifier: str = IDENTIFIER,
+    **more: float | str,
 ) -> dict[str, str]:
     """
     Write the plugin and its config into *directory*; return the variables that make it the manager.
 
-    May be called again to write another config.
+    May be called again to write another config, or with another *identifier* for a second manager beside
+    the first. *more* are the other settings of `FaultyManager`.
     """
     plugins = directory / "plugins"
     plugins.mkdir(parents=True, exist_ok=True)
-    (plugins / "faulty_manager.py").write_text(
-        f"from {__name__} import openassetioPlugin  # noqa: F401\n", encoding="utf-8"
+    stem = "faulty" if identifier == IDENTIFIER else identifier.replace(".", "_")
+    (plugins / f"{stem}_manager.py").write_text(
+        f"from {__name__} import plugin_named\n\nopenassetioPlugin = plugin_named({identifier!r})\n",
+        encoding="utf-8",
     )
     settings = {
         "files": str(files.absolute()),
         "fault": fault,
         "fault_names": ",".join(fault_names),
         "latency_ms": latency_ms,
+        **more,
     }
     # What JSON calls a string or a number, TOML reads as the same one.
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()]
-    config = directory / "faulty.toml"
+    config = directory / f"{stem}.toml"
     config.write_text(
         "\n".join(
-            ["[manager]", f'identifier = "{IDENTIFIER}"', "", "[manager.settings]", *lines, ""]
+            ["[manager]", f'identifier = "{identifier}"', "", "[manager.settings]", *lines, ""]
         ),
         encoding="utf-8",
     )

@@ -29,6 +29,9 @@ class Kind(StrEnum):
     CLIP = "clip"
     ATTRIBUTE = "attribute"
     METADATA = "metadata"
+    INHERIT = "inherit"
+    SPECIALIZE = "specialize"
+    """The last two name prims and no files: `bifrost.usd.extraction` finds them, this module doesn't."""
 
 
 class AssetPathUse(NamedTuple):
@@ -90,6 +93,11 @@ def is_asset_valued(spec: Sdf.PropertySpec) -> bool:
     return isinstance(spec, Sdf.AttributeSpec) and spec.typeName in _ASSET_TYPES
 
 
+def may_hold_assets(key: str) -> bool:
+    """Whether metadata of this name may hold asset paths; a property's values are none."""
+    return key not in _NEVER and key not in _VALUES
+
+
 def is_expression(path: str) -> bool:
     """Whether *path* is a variable expression, whose meaning depends on the stage that reads it."""
     return path.startswith("`")
@@ -101,16 +109,21 @@ def uses(layer: Sdf.Layer) -> Iterator[AssetPathUse]:
     # Sdf calls back for each spec, children first; collecting is the cheapest thing to do there.
     layer.Traverse(Sdf.Path.absoluteRootPath, paths.append)
     for path in reversed(paths):
-        if path.IsPropertyPath():
-            yield from _in_property(layer, path)
-        elif (prim := layer.GetPrimAtPath(path)) is not None:
-            yield from _in_prim(prim)
+        yield from uses_at(layer, path)
+
+
+def uses_at(layer: Sdf.Layer, path: Sdf.Path) -> Iterator[AssetPathUse]:
+    """Yield the uses of asset paths in one prim, property or variant of *layer*, none below it."""
+    if path.IsPropertyPath():
+        yield from _in_property(layer, path)
+    elif (prim := layer.GetPrimAtPath(path)) is not None:
+        yield from _in_prim(prim)
 
 
 def metadata(spec: Sdf.Spec) -> Iterator[tuple[str, Any]]:
     """Yield (key, value) of what *spec* says that may hold asset paths, its values aside."""
     for key in spec.ListInfoKeys():
-        if key not in _NEVER and key not in _VALUES:
+        if may_hold_assets(key):
             yield key, spec.GetInfo(key)
 
 

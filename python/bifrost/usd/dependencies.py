@@ -77,11 +77,20 @@ def dependencies(root: str, session: Session | None = None) -> list[Found]:
     return walk([root], lambda references: dict(asked.resolve(references).items()))
 
 
-def walk(roots: Sequence[str], answer: Breadth) -> list[Found]:
+Reading = Callable[[Sdf.Layer], Mapping[str, str]]
+"""What says what a layer names: the kind of each reference or absolute path."""
+
+
+def walk(roots: Sequence[str], answer: Breadth, read: Reading | None = None) -> list[Found]:
     """
     Return *roots* and everything they depend on, asking *answer* once for each breadth.
 
     As `dependencies`. What several roots need is there once.
+
+    Args:
+        roots: Files and entity references.
+        answer: What answers for entity references.
+        read: What says what a layer names; all that it holds, if not given.
     """
     # Not `Path.resolve`: USD leaves links alone.
     wanted = {
@@ -93,7 +102,7 @@ def walk(roots: Sequence[str], answer: Breadth) -> list[Found]:
         answers = _answered(wanted, answer)
         wanted = {}
         for name, each in answers.items():
-            found[name], named = _read(each)
+            found[name], named = _read(each, read or _named)
             wanted.update({other: use for other, use in named.items() if other not in wanted})
         wanted = {name: use for name, use in wanted.items() if name not in found}
     return list(found.values())
@@ -120,7 +129,7 @@ def _file(path: str, use: Use) -> Found:
     return Found(path, use.kind, use.layer, tier=_FILE, path=path if there else "", problem=problem)
 
 
-def _read(found: Found) -> tuple[Found, dict[str, Use]]:
+def _read(found: Found, read: Reading) -> tuple[Found, dict[str, Use]]:
     """Return *found* and what it names, if it is a layer; else a problem in it."""
     path = found.path
     if (
@@ -134,13 +143,18 @@ def _read(found: Found) -> tuple[Found, dict[str, Use]]:
         layer = Sdf.Layer.FindOrOpen(path)
     except Tf.ErrorException as error:
         return replace(found, problem=reason(error)), {}
-    return found, {
-        _anchored(use.path, layer): Use(use.kind, path)
+    return found, {name: Use(kind, path) for name, kind in read(layer).items()}
+
+
+def _named(layer: Sdf.Layer) -> dict[str, str]:
+    return {
+        anchored(use.path, layer): use.kind
         for use in asset_paths(layer)
         if not use.is_template and not is_expression(use.path)
     }
 
 
-def _anchored(path: str, layer: Sdf.Layer) -> str:
+def anchored(path: str, layer: Sdf.Layer) -> str:
+    """Return the reference, or the absolute path, that an asset path means in *layer*."""
     base, _ = split_path(path)
     return base if is_uri(base) else str(layer.ComputeAbsolutePath(base))

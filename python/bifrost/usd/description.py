@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 from collections import Counter
@@ -15,11 +16,14 @@ from pxr import Gf, Sdf, Tf, Usd, UsdGeom
 
 from bifrost.errors import Code, InvalidTraitsException
 from bifrost.usd.opening import composition_problems, opened, unresolved
+from bifrost.usd.variants import nested_in
 
 MOST_PRIMS: Final = 200_000
 # What a description names one by one, at most: it is stored with the version.
 _MOST_NAMED: Final = 1_000
 _MOST_SHOWN: Final = 100
+# Letters of JSON for all variant sets: a version's properties may have a million.
+_MOST_OF_VARIANTS: Final = 500_000
 
 _PREDICATE: Final = Usd.TraverseInstanceProxies(Usd.PrimAllPrimsPredicate)
 _PURPOSES: Final = (UsdGeom.Tokens.default_, UsdGeom.Tokens.render, UsdGeom.Tokens.proxy)
@@ -52,7 +56,7 @@ def describe(path: str | os.PathLike[str], *, most_prims: int = MOST_PRIMS) -> d
     | `time_codes_per_second`, `frames_per_second` | in force |
     | `authored` | which of the stage's settings the file itself states |
     | `root_prims` | `path`, `type` and `kind` of each |
-    | `variant_sets` | for each prim path its sets: `variants` and `selection` |
+    | `variant_sets` | for each prim path its sets: `variants`, `selection`, those `nested` in them |
     | `schemas`, `applied_schemas` | how many prims have which |
     | `prims`, `instances`, `references`, `payloads` | how many; prims of instances count again |
     | `layers` | of how many layers the stage is made |
@@ -121,6 +125,7 @@ class _Tally:
         self._applied: Counter[str] = Counter()
         self._counts = dict.fromkeys(("prims", "instances", "references", "payloads"), 0)
         self._variants: dict[str, dict[str, Any]] = {}
+        self._room = _MOST_OF_VARIANTS
         walk = iter(Usd.PrimRange(stage.GetPseudoRoot(), _PREDICATE))
         next(walk, None)  # the pseudo-root
         for prim in islice(walk, most_prims):
@@ -129,6 +134,7 @@ class _Tally:
         self.truncated = (
             next(walk, None) is not None
             or len(self._variants) >= _MOST_NAMED
+            or self._room < 0
             or len(self._roots) > _MOST_NAMED
         )
 
@@ -154,16 +160,20 @@ class _Tally:
             self._add_variants(prim)
 
     def _add_variants(self, prim: Usd.Prim) -> None:
-        if len(self._variants) >= _MOST_NAMED:
+        if len(self._variants) >= _MOST_NAMED or self._room < 0:
             return
-        sets = prim.GetVariantSets()
-        self._variants[str(prim.GetPath())] = {
-            name: {
+        sets, specs = prim.GetVariantSets(), prim.GetPrimStack()
+        described = {}
+        for name in sets.GetNames():
+            nested = nested_in(specs, name)
+            described[name] = {
                 "variants": list(sets.GetVariantSet(name).GetVariantNames()),
                 "selection": sets.GetVariantSelection(name),
+                **({"nested": nested} if nested else {}),
             }
-            for name in sets.GetNames()
-        }
+        self._room -= len(json.dumps(described))
+        if self._room >= 0:
+            self._variants[str(prim.GetPath())] = described
 
 
 def _root(prim: Usd.Prim) -> dict[str, str]:

@@ -291,9 +291,29 @@ def _unspeakable(name: str) -> str:
 
 def has_tiles(pattern: str) -> bool:
     """Whether the disk has a tile of a `<UDIM>` pattern."""
+    return bool(tiles_on_disk(pattern))
+
+
+def tiles_on_disk(pattern: str) -> list[str]:
+    """Return the paths of the tiles of a `<UDIM>` pattern that the disk has, sorted."""
+    return matching(pattern, re.escape(UDIM), _TILE)
+
+
+def matching(pattern: str, placeholder: str, replacement: str) -> list[str]:
+    """
+    Return the paths that the disk has of a pattern in the last part of a path, sorted.
+
+    Args:
+        pattern: The path, escaped by nobody.
+        placeholder: A regular expression that finds, in the escaped pattern, what stands for others.
+        replacement: The regular expression of what it stands for.
+    """
     directory, base = os.path.split(pattern)
-    matches = re.compile(re.escape(base).replace(re.escape(UDIM), _TILE)).fullmatch
+    expression = re.sub(placeholder, lambda _: replacement, re.escape(base))
+    matches = re.compile(expression).fullmatch
     try:
-        return any(map(matches, os.listdir(directory)))
+        return sorted(
+            os.path.join(directory, name) for name in os.listdir(directory) if matches(name)
+        )
     except OSError:
-        return False
+        return []

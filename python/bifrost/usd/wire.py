@@ -34,7 +34,15 @@ _LENGTH: Final = struct.Struct("<I")
 _TEXTS: Final = 5
 
 # The values of `Tier` in resolver/resolution_table.h; a test compares them.
-TIERS: Final = {"manager": 1, "memory": 2, "lmdb": 3, "redis": 4, "stale": 5, "pins": 6}
+TIERS: Final = {
+    "manager": 1,
+    "memory": 2,
+    "lmdb": 3,
+    "redis": 4,
+    "stale": 5,
+    "pins": 6,
+    "fallback": 7,
+}
 _TIER_NAMES: Final = {number: name for name, number in TIERS.items()}
 _IMMUTABLE: Final = 1
 _TEMPLATED: Final = 2

@@ -6,6 +6,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from bifrost.catalogue.indexing import VARIANTS
+
 METADATA: Final = "metadata."
 """What the name of a metadata value begins with."""
 
@@ -30,7 +32,7 @@ class Field(NamedTuple):
         kind: What it holds.
         column: Its column of `assets`, or "".
         version_column: Its column of the newest version, or "".
-        path: Its path in the asset's metadata, or "".
+        path: Its path among the values that are indexed, those of the asset's metadata; or "".
         indexed: Whether the column has an index, so that few matches are found at once.
     """
 
@@ -51,6 +53,7 @@ FIELDS: Final = {
         Field("status", Kind.TEXT, "status", indexed=True),
         Field("tags", Kind.TEXTS, path="tags"),
         Field("description", Kind.TEXTS, path="description"),
+        Field("variants", Kind.TEXTS, path=VARIANTS),
         Field("version", Kind.NUMBER, "latest_version"),
         Field("deprecated", Kind.FLAG, "deprecated"),
         Field("createdDate", Kind.DATE, "created", indexed=True),

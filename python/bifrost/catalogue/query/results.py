@@ -10,10 +10,11 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from bifrost.catalogue.dialect import each_text
+from bifrost.catalogue.indexing import VARIANTS
 from bifrost.catalogue.query import fields
 from bifrost.catalogue.query.values import as_list, at, unknown
 from bifrost.catalogue.records import from_microseconds
-from bifrost.catalogue.schema import assets, versions
+from bifrost.catalogue.schema import assets, metadata_values, versions
 from bifrost.model.entity_reference import reference_for
 
 
@@ -61,6 +62,7 @@ class _Row(NamedTuple):
 
 
 _BEHIND_VERSION: Final = ("publishedDate", "publishedBy", "comment")
+_INDEXED: Final = "variants"
 _wanted: Final = each_text("keys", "wanted")
 _ASSETS: Final = sa.select(*(assets.c[name] for name in _Row._fields)).where(
     assets.c.key.in_(sa.select(sa.cast(_wanted.c.value, sa.BigInteger)))
@@ -73,6 +75,15 @@ _VERSIONS: Final = (
         (versions.c.asset == assets.c.key) & (versions.c.number == assets.c.latest_version),
     )
     .where(assets.c.key.in_(sa.select(sa.cast(_wanted.c.value, sa.BigInteger))))
+)
+
+_VARIANTS: Final = (
+    sa.select(metadata_values.c.asset, metadata_values.c.text)
+    .where(
+        metadata_values.c.path == VARIANTS,
+        metadata_values.c.asset.in_(sa.select(sa.cast(_wanted.c.value, sa.BigInteger))),
+    )
+    .order_by(metadata_values.c.asset, metadata_values.c.position)
 )
 
 
@@ -106,15 +117,26 @@ def fetch(
     newest: dict[int, Any] = {}
     if any(name in _BEHIND_VERSION for name in wanted or ()):
         newest = {row[0]: row for row in connection.execute(_VERSIONS, parameters)}
+    variants: dict[int, list[str]] = {}
+    if _INDEXED in (wanted or ()):
+        for key, text in connection.execute(_VARIANTS, parameters):
+            variants.setdefault(key, []).append(text)
     # An asset that was deleted in this very moment is gone.
-    return [_shown(rows[key], newest.get(key), wanted) for key in keys if key in rows]
+    return [
+        _shown(rows[key], newest.get(key), variants.get(key, []), wanted)
+        for key in keys
+        if key in rows
+    ]
 
 
-def _shown(row: _Row, newest: Any, names: Sequence[str] | None) -> dict[str, Any]:
+def _shown(
+    row: _Row, newest: Any, variants: list[str], names: Sequence[str] | None
+) -> dict[str, Any]:
     metadata = json.loads(row.metadata)
     known = _known(row, metadata)
     if names is None:
         return known
+    known[_INDEXED] = variants
     return {
         name: known[name] if name in known else _value(name, newest, metadata) for name in names
     }

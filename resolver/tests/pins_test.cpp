@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Pins alone: files good and bad, what is pinned and what is not, many threads at once. Prints
+// "ok".
+//
+//   pins_test FOLDER    an empty folder to write into
+#include <atomic>
+#include <cstdio>
+#include <fstream>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "pins.h"
+
+namespace {
+
+using bifrost::NotPinned;
+using bifrost::Pins;
+using bifrost::Resolution;
+
+int failures = 0;
+std::string folder;
+
+void expect(bool condition, const char* what) {
+  if (!condition) {
+    ++failures;
+    std::fprintf(stderr, "FAILED: %s\n", what);
+  }
+}
+
+std::string write(const std::string& name, const std::string& text) {
+  const std::string path = folder + "/" + name;
+  std::ofstream(path) << text;
+  return path;
+}
+
+std::string entry(const std::string& reference, const std::string& path, int size) {
+  return R"({"reference": ")" + reference + R"(", "version": "3", "path": ")" + path +
+         R"(", "size": )" + std::to_string(size) + R"(, "modified": 12.5, "immutable": true})";
+}
+
+std::string pinsText(const std::string& entries, const std::string& format = "1") {
+  return R"({"bifrost_pins": )" + format + R"(, "manager": "m", "entities": [)" + entries + "]}";
+}
+
+std::string codeOf(const Resolution* answer) {
+  return answer != nullptr ? answer->failureCode : "no answer";
+}
+
+void whatIsPinnedIsAnswered() {
+  const std::string file = write("a.usda", "12345");
+  const auto pins =
+      Pins::at(write("good.json", pinsText(entry("x:a", file, 5))), NotPinned::kFail, "");
+  const Resolution* answer = pins->answer("x:a");
+  expect(answer != nullptr && answer->path == file && answer->version == "3", "path and version");
+  expect(answer->manager == "m" && answer->immutable && answer->modified == 12.5,
+         "what the header says of all, and the rest");
+  expect(pins->find("x:b") == nullptr && codeOf(pins->answer("x:b")) == "not_pinned",
+         "what is not pinned is refused");
+  const auto open = Pins::at(folder + "/good.json", NotPinned::kResolve, "");
+  expect(open->answer("x:b") == nullptr && !open->isFinal(), "or left to others");
+  expect(Pins::at(folder + "/good.json", NotPinned::kFail, "") == pins, "a file is read once");
+  write("good.json", pinsText(entry("x:a", file, 5) + "," + entry("x:b", file, 5)));
+  expect(Pins::at(folder + "/good.json", NotPinned::kFail, "")->find("x:b") != nullptr,
+         "and again when it changed");
+  expect(pins->find("x:b") == nullptr, "which those who hold it don't notice");
+}
+
+void aFileThatIsGoneIsAFailure() {
+  const auto pins = Pins::at(write("gone.json", pinsText(entry("x:gone", folder + "/gone", 5))),
+                             NotPinned::kFail, "");
+  expect(codeOf(pins->answer("x:gone")) == "pinned_file_missing", "a file that is not there");
+  write("gone", "12345");
+  expect(pins->answer("x:gone")->resolved(), "is found when it comes");
+}
+
+void foldersOfOtherSites() {
+  write("moved", "12345");
+  const auto pathUnder = [&](const std::string& path, const std::string& roots) {
+    static int number = 0;
+    const std::string name = "roots" + std::to_string(number++) + ".json";
+    const auto pins =
+        Pins::at(write(name, pinsText(entry("x:a", path, 5))), NotPinned::kFail, roots);
+    return pins->find("x:a")->path;
+  };
+  expect(pathUnder("/site/a", "/site=/here") == "/here/a", "a folder is replaced");
+  expect(pathUnder("/sites/a", "/site=/here") == "/sites/a", "another folder is not");
+  expect(pathUnder("/site/a/b", "/site=/here;/site/a=/there") == "/there/b",
+         "the longest folder decides");
+  expect(pathUnder("/site/a", "/=/mnt") == "/mnt/site/a", "everything can move");
+  expect(pathUnder("/site/a", "/site=/") == "/a", "to the root, too");
+  expect(pathUnder("/site/a", "nonsense;;/site/=/here/") == "/here/a", "nonsense is passed over");
+}
+
+void badFilesPinNothing() {
+  const std::vector<std::string> bad = {
+      "",
+      "{",
+      "[1]",
+      "{}",
+      R"({"bifrost_pins": "1"})",
+      pinsText("", "2"),
+      R"({"bifrost_pins": 1, "entities": {}})",
+      std::string(100'000, '['),
+  };
+  for (std::size_t i = 0; i < bad.size(); ++i) {
+    const std::string path = write("bad" + std::to_string(i) + ".json", bad[i]);
+    const auto pins = Pins::at(path, NotPinned::kFail, "");
+    expect(pins->size() == 0 && codeOf(pins->answer("x:a")) == "not_pinned", "a bad file");
+  }
+  expect(codeOf(Pins::at(folder + "/none", NotPinned::kFail, "")->answer("x")) == "not_pinned",
+         "no file at all");
+  const auto some = Pins::at(
+      write("some.json", pinsText("1, {}, {\"reference\": 5}, " + entry("x:r", "relative", 1) +
+                                  ", " + entry("x:a", "/a", -1))),
+      NotPinned::kFail, "");
+  expect(some->size() == 1 && some->find("x:a") != nullptr, "a bad entry harms no other");
+}
+
+void damagedFilesHarmNobody() {
+  const std::string text = pinsText(entry("x:a", "/a", 5) + "," + entry("x:b", "/b", 6));
+  std::mt19937 random(1);
+  for (int i = 0; i < 300; ++i) {
+    std::string broken = text;
+    for (int flips = 0; flips < 3; ++flips) {
+      broken[random() % broken.size()] = static_cast<char>(random());
+    }
+    const auto pins = Pins::at(write("damaged.json", broken), NotPinned::kFail, "");
+    pins->answer("x:a");  // for the sanitizers: whatever it answers
+  }
+}
+
+void manyThreadsAtOnce() {
+  constexpr int kPins = 5'000;
+  std::string entries;
+  for (int i = 0; i < kPins; ++i) {
+    entries += (i == 0 ? "" : ",") + entry("x:" + std::to_string(i), folder, -1);
+  }
+  const std::string path = write("many.json", pinsText(entries));
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937 random(t);
+      const auto pins = Pins::at(path, NotPinned::kFail, "");
+      for (int i = 0; i < 20'000; ++i) {
+        const int number = static_cast<int>(random() % (kPins + 10));
+        const Resolution* answer = pins->answer("x:" + std::to_string(number));
+        wrong += answer == nullptr || answer->resolved() != (number < kPins) ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  expect(wrong.load() == 0, "every thread gets every answer");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fputs("usage: pins_test FOLDER\n", stderr);
+    return 2;
+  }
+  folder = argv[1];
+  whatIsPinnedIsAnswered();
+  aFileThatIsGoneIsAFailure();
+  foldersOfOtherSites();
+  badFilesPinNothing();
+  damagedFilesHarmNobody();
+  manyThreadsAtOnce();
+  if (failures == 0) {
+    std::puts("ok");
+  }
+  return failures == 0 ? 0 : 1;
+}
