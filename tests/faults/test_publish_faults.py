@@ -488,9 +488,9 @@ class TestServer:
             engine = server_catalogue._database._writer
             registering = Catalogue.register_publish
 
-            def register(*arguments):
+            def register(*arguments, **options):
                 sa.event.listen(engine, "commit", lambda _: drop())
-                return registering(*arguments)
+                return registering(*arguments, **options)
 
             monkeypatch.setattr(Catalogue, "register_publish", register)
         else:

@@ -31,9 +31,9 @@ def asset(path, *variants, selection):
     branches = "".join(f'"{each}" {{\\n}}\\n' for each in variants)
     Path(path).write_text(f'''#usda 1.0
 (
-    defaultPrim = "shot"
+    defaultPrim = "root"
 )
-def "shot" {{
+def "root" {{
     def "asset" (
         variants = {{
             string materials = "{selection}"
@@ -195,8 +195,8 @@ def test_what_lies_beside_a_layer_belongs_to_its_entity(run):
         """
 folder = Path(sys.argv[1])
 asset(folder / "parts.usda", "metal", "wood", selection="wood")
-prim = 'def "shot" (references = @./parts.usda@) {\\n}'
-(folder / "chair.usda").write_text(f'#usda 1.0\\n(defaultPrim = "shot")\\n{prim}\\n')
+prim = 'def "root" (references = @./parts.usda@) {\\n}'
+(folder / "chair.usda").write_text(f'#usda 1.0\\n(defaultPrim = "root")\\n{prim}\\n')
 uri = bifrost_host.register_asset("model", "Chair", str(folder / "chair.usda"))
 source = bifrost_host.get_usd_variants(uri, PRIM)["materials"]["source"]
 print(Path(source["layer"]).name, source["reference"], source["version"])
