@@ -9,11 +9,12 @@ to stop half-way, and to wait no longer than the manager's parallel answers take
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any
 
 from bifrost.errors import Code
@@ -26,6 +27,9 @@ HIGHEST = 10_000
 # Growing must pay: noise of less than this, as a part of the latency per element, is none.
 _BETTER = 0.95
 _MUCH_WORSE = 2.0
+# Of a processor, above which asking more at once is no use; and how often that is looked at.
+_BUSY = 0.8
+_LOOK_S = 0.01
 # Retryable, so that nobody remembers it as an answer. No retry lies further out.
 CANCELLED = Failure(Code.CANCELLED, "it was not asked any more: the batch was cancelled", True)
 
@@ -208,6 +212,7 @@ class _Run:
         self._left = deque(request.references)
         self._under_way: dict[int, tuple[Job[tuple[Reply, float]], int]] = {}
         self._ended: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._began = monotonic(), process_time()
         self.parts = 0
 
     def outcomes(self) -> dict[str, Any]:
@@ -216,8 +221,9 @@ class _Run:
         self._batch.wakes(lambda: self._ended.put(None))
         try:
             while not self._batch.is_cancelled and (self._fill() or self._under_way):
-                if (number := self._ended.get()) is not None:
-                    self._take(number, outcomes)
+                with contextlib.suppress(queue.Empty):
+                    if (number := self._ended.get(timeout=self._patience_s())) is not None:
+                        self._take(number, outcomes)
         except BaseException as error:  # noqa: BLE001  Ctrl-C, too: the caller raises it again
             self._batch.error = error
         finally:
@@ -228,7 +234,8 @@ class _Run:
 
     def _fill(self) -> bool:
         """Begin as many parts as may be asked at once; whether any is under way."""
-        while self._left and len(self._under_way) < self._limit:
+        limit = self._most_at_once()
+        while self._left and len(self._under_way) < limit:
             count = min(self._batch.size.current, len(self._left))
             part = self._request.only([self._left.popleft() for _ in range(count)])
             number = self.parts = self.parts + 1
@@ -240,6 +247,23 @@ class _Run:
                 return bool(self._under_way)
             self._under_way[number] = job, count
         return bool(self._under_way)
+
+    def _most_at_once(self) -> int:
+        """
+        Return how many parts shall be under way: one while this process has no time to spare.
+
+        A manager that waits for a server leaves the processor to others; one that computes, in
+        Python, only fights with itself for the GIL, and several at once take longer than one by one.
+        """
+        wall_s = monotonic() - self._began[0]
+        if wall_s < _LOOK_S and self.parts < 2:
+            return 1
+        busy_s = process_time() - self._began[1]
+        return self._limit if busy_s < _BUSY * wall_s else 1
+
+    def _patience_s(self) -> float | None:
+        """Return when to look again whether there is time to spare; None: when a part ends."""
+        return _LOOK_S if self._left and len(self._under_way) < self._limit else None
 
     def _take(self, number: int, outcomes: dict[str, Any]) -> None:
         job, count = self._under_way.pop(number)
