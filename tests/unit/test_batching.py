@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asking in parts: sizes that learn, as many at once as a manager bears, and an end at any moment."""
 
+import contextvars
+import hashlib
 import threading
+import time
 
 import pytest
 
@@ -10,6 +13,8 @@ from bifrost.errors import Code
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Operation, Request
 from bifrost.pipeline.batching import CANCELLED, Batch, Batching, BatchSize
+from bifrost.pipeline.deadline import Deadline
+from bifrost.pipeline.workers import Meter
 
 LIMIT_S = 20.0
 DOWN = Failure(Code.UNAVAILABLE, "down", retryable=True)
@@ -103,6 +108,92 @@ def test_no_more_parts_at_once_than_the_manager_bears(batching, manager, workers
 
     assert 40 == len(manager.parts)
     assert most == manager.most_inside
+
+
+class Computing:
+    """Takes a processor for a while."""
+
+    def handle(self, request):
+        spin(0.02)
+        return Reply.by_reference(request, str.upper)
+
+
+def spin(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+class Waiting:
+    """Answers the first part after a while, and the others only once two of them are in it."""
+
+    def __init__(self):
+        self.first = threading.Event()
+        self.two = threading.Barrier(2, timeout=LIMIT_S)
+
+    def handle(self, request):
+        if not self.first.is_set():
+            assert not threading.Event().wait(0.05)  # so long the manager thinks about it
+            self.first.set()
+        else:
+            self.two.wait()
+        return Reply.by_reference(request, str.upper)
+
+
+@pytest.fixture
+def pipeline():
+    """Build a pipeline as a session does: a batch's parts are answered on further threads."""
+    opened = []
+
+    def build(manager):
+        deadline = Deadline(manager, LIMIT_S, 4)
+        opened.append(Batching(deadline, max_workers=4))
+        opened.append(deadline)
+        return opened[-2]
+
+    yield build
+    for stage in opened:
+        stage.close()
+
+
+def test_what_a_manager_computes_on_another_thread_is_the_batch_s(pipeline):
+    """
+    OpenAssetIO's BAL answers from memory, in Python: asking it four at once takes longer than one.
+
+    Guards against: measuring the thread that waits for the one that computes.
+    """
+    meter = Meter()
+
+    def ask():
+        meter.start()
+        pipeline(Computing()).handle(request(2))
+
+    contextvars.copy_context().run(ask)
+    assert meter.processor_s >= 0.02
+
+
+def test_a_busy_process_asks_a_waiting_manager_for_many_at_once(pipeline):
+    """
+    A shot is prefetched while USD's threads parse its layers and a viewer draws.
+
+    Guards against: taking the host's own work for the manager's.
+    """
+    over = threading.Event()
+
+    def draw():
+        while not over.is_set():
+            hashlib.sha256(bytes(1_000_000))  # native code, as USD is: without the GIL
+
+    drawing = [threading.Thread(target=draw) for _ in range(4)]
+    for thread in drawing:
+        thread.start()
+    try:
+        reply = pipeline(Waiting()).handle(request(10, fixed(2)))  # the first, and two times two
+    finally:
+        over.set()
+        for thread in drawing:
+            thread.join()
+    assert [outcome for outcome in reply.outcomes if isinstance(outcome, Failure)] == []
 
 
 def test_a_size_grows_while_the_latency_per_element_falls():

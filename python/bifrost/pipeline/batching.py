@@ -15,20 +15,21 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from time import monotonic, process_time
-from typing import Any
+from typing import Any, NamedTuple
 
 from bifrost.errors import Code
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Request
 from bifrost.pipeline.handler import Handler
-from bifrost.pipeline.workers import Job, Workers
+from bifrost.pipeline.workers import Job, Meter, Workers
 
 HIGHEST = 10_000
 # Growing must pay: noise of less than this, as a part of the latency per element, is none.
 _BETTER = 0.95
 _MUCH_WORSE = 2.0
-# Of a processor, above which asking more at once is no use; and how often that is looked at.
-_BUSY = 0.8
+# Of one processor, above which asking more at once is no use; and how often that is looked at. Well
+# below one: other processes take their part of a farm machine, too.
+_BUSY = 0.6
 _LOOK_S = 0.01
 # Retryable, so that nobody remembers it as an answer. No retry lies further out.
 CANCELLED = Failure(Code.CANCELLED, "it was not asked any more: the batch was cancelled", True)
@@ -210,9 +211,11 @@ class _Run:
         self._batch = batch
         self._limit = limit
         self._left = deque(request.references)
-        self._under_way: dict[int, tuple[Job[tuple[Reply, float]], int]] = {}
+        self._under_way: dict[int, tuple[Job[_Answer], int]] = {}
         self._ended: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._began = monotonic(), process_time()
+        self._spent_s = 0.0  # of a processor, by the parts that have ended
+        self._own_share: float | None = None  # of a processor; None: no part has ended yet
         self.parts = 0
 
     def outcomes(self) -> dict[str, Any]:
@@ -240,7 +243,7 @@ class _Run:
             part = self._request.only([self._left.popleft() for _ in range(count)])
             number = self.parts = self.parts + 1
             job = self._workers.submit(
-                lambda part=part: self._timed(part),  # type: ignore[misc]
+                lambda part=part: self._measured(part),  # type: ignore[misc]
                 lambda number=number: self._ended.put(number),  # type: ignore[misc]
             )
             if job is None:
@@ -250,19 +253,22 @@ class _Run:
 
     def _most_at_once(self) -> int:
         """
-        Return how many parts shall be under way: one while this process has no time to spare.
+        Return how many parts shall be under way: one while the manager itself keeps a processor busy.
 
         A manager that waits for a server leaves the processor to others; one that computes, in
         Python, only fights with itself for the GIL, and several at once take longer than one by one.
+        What else this process does, a render say, is no reason to ask less at once: that only counts
+        until a part has ended, when nobody knows yet whose work it is.
         """
         wall_s = monotonic() - self._began[0]
         if wall_s < _LOOK_S and self.parts < 2:
             return 1
-        busy_s = process_time() - self._began[1]
-        return self._limit if busy_s < _BUSY * wall_s else 1
+        if self._own_share is not None and self._own_share < _BUSY:
+            return self._limit
+        return self._limit if process_time() - self._began[1] < _BUSY * wall_s else 1
 
     def _patience_s(self) -> float | None:
-        """Return when to look again whether there is time to spare; None: when a part ends."""
+        """Return when to look again how many there may be; None: when a part ends."""
         return _LOOK_S if self._left and len(self._under_way) < self._limit else None
 
     def _take(self, number: int, outcomes: dict[str, Any]) -> None:
@@ -273,15 +279,27 @@ class _Run:
         if job.result is None:  # the process is ending
             self._batch.cancel()
             return
-        reply, seconds = job.result
-        outcomes.update(reply.items())
-        self._batch.size.note(count, seconds, failed=reply.is_outage)
+        answer = job.result
+        self._spent_s += answer.meter.processor_s
+        self._own_share = self._spent_s / max(monotonic() - self._began[0], 1e-9)
+        outcomes.update(answer.reply.items())
+        self._batch.size.note(count, answer.seconds, failed=answer.reply.is_outage)
         self._batch.answered(count)
 
-    def _timed(self, part: Request) -> tuple[Reply, float]:
+    def _measured(self, part: Request) -> _Answer:
+        meter = Meter()
+        meter.start()
         start = monotonic()
         reply = self._inner.handle(part)
-        return reply, monotonic() - start
+        return _Answer(reply, monotonic() - start, meter)
+
+
+class _Answer(NamedTuple):
+    """What a part was answered, and what that took. The meter is right once its job has ended."""
+
+    reply: Reply
+    seconds: float
+    meter: Meter
 
 
 def _tell(batch: Batch, elements: int) -> None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
+from time import thread_time
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -14,6 +15,25 @@ T = TypeVar("T")
 # How long the end of the process waits for calls that are under way. One that comes back while
 # Python is being finalised would touch objects that are gone, and crash.
 _GRACE_S = 2.0
+
+
+class Meter:
+    """
+    What one call spends, together with the jobs that it has done for it on other threads.
+
+    Attributes:
+        processor_s: Seconds of a processor. A job that is under way does not count yet.
+    """
+
+    def __init__(self) -> None:
+        self.processor_s = 0.0
+
+    def start(self) -> None:
+        """Measure the job that calls this, and every one it submits from here on."""
+        _meter.set(self)
+
+
+_meter: ContextVar[Meter | None] = ContextVar("bifrost_meter", default=None)
 
 
 class Job(Generic[T]):
@@ -37,11 +57,14 @@ class Job(Generic[T]):
 
     def run(self) -> None:
         """Make the call, on the calling thread."""
+        start_s = thread_time()
         try:
             self.result = self._context.run(self._call)
         except BaseException as error:  # noqa: BLE001  raised again in the thread that waits
             self.error = error
         finally:
+            if (meter := self._context.get(_meter)) is not None:
+                meter.processor_s += thread_time() - start_s
             self.let_go()
 
     def let_go(self) -> None:
