@@ -112,6 +112,19 @@ def test_a_file_with_errors_is_not_published_and_every_finding_is_told(
     assert [] == list(bifrost_host.session.catalogue.store.root.rglob("*.usda"))
 
 
+@pytest.mark.parametrize("path", ["{prim}", "../{prim}", "/{prim}.size", "."])
+def test_a_population_mask_names_absolute_prim_paths(robot: Path, path: str) -> None:
+    """
+    OpenUSD calls `Robot` a prim path, too: a mask of it shows nothing, on every farm machine.
+    """
+    mask = path.format(prim=default_prim(robot))
+
+    with pytest.raises(PublishRefusedException, match="no absolute path of a prim"):
+        register(robot, population_masks={"body": [mask]})
+
+    assert {} == bifrost_host.session.catalogue.found(["Robot"])
+
+
 def test_dependencies_between_published_assets_are_relationships(
     robot: Path, tmp_path: Path
 ) -> None:

@@ -262,7 +262,7 @@ def _path_problem(stage: Usd.Stage, path: object) -> str:
     if not isinstance(path, str) or not Sdf.Path.IsValidPathString(path)[0]:
         return f"{_cut(path)} is no prim path"
     parsed = Sdf.Path(path)
-    if not parsed.IsAbsoluteRootOrPrimPath():
+    if not (parsed.IsAbsolutePath() and parsed.IsAbsoluteRootOrPrimPath()):
         return f"{_cut(path)} is no absolute path of a prim, such as /World/Hero"
     if stage.GetPrimAtPath(parsed):
         return ""
