@@ -195,6 +195,14 @@ class TestAssets:
         )
         return self.register(folder / "shot.usda", "shot")
 
+    @pytest.fixture
+    def top(self, shot: str, tmp_path: Path) -> str:
+        path = tmp_path / "top.usda"
+        path.write_text(
+            f'#usda 1.0\n(defaultPrim = "Top")\ndef "Top" (references = @{shot}@) {{}}\n'
+        )
+        return self.register(path, "top")
+
     def test_a_next_version_is_published_with_its_files(
         self, calls: UsdArcCalls, shot: str
     ) -> None:
@@ -227,16 +235,8 @@ class TestAssets:
         assert ((), "") == calls.retarget(shot, f"{CHAIR}?version=2", STOOL)
         assert 1 == bifrost_host.get_version(shot)
 
-    def test_other_assets_under_it_are_told_and_stay(
-        self, calls: UsdArcCalls, shot: str, tmp_path: Path
-    ) -> None:
-        top = tmp_path / "top.usda"
-        top.write_text(
-            f'#usda 1.0\n(defaultPrim = "Top")\ndef "Top" (references = @{shot}@) {{}}\n'
-        )
-        uri = self.register(top, "top")
-
-        moved = calls.retarget(uri, CHAIR, STOOL)
+    def test_other_assets_under_it_are_told_and_stay(self, calls: UsdArcCalls, top: str) -> None:
+        moved = calls.retarget(top, CHAIR, STOOL)
 
         assert "" == moved.asset_uri
         assert 2 == len(moved.moves)
@@ -250,16 +250,10 @@ class TestAssets:
         assert 1 == bifrost_host.get_version(shot)
 
     def test_an_asset_does_not_come_to_need_itself(
-        self, calls: UsdArcCalls, shot: str, tmp_path: Path
+        self, calls: UsdArcCalls, shot: str, top: str
     ) -> None:
-        top = tmp_path / "top.usda"
-        top.write_text(
-            f'#usda 1.0\n(defaultPrim = "Top")\ndef "Top" (references = @{shot}@) {{}}\n'
-        )
-        uri = self.register(top, "top")
-
         with pytest.raises(ConflictException, match="would need itself"):
-            calls.retarget(shot, CHAIR, uri)
+            calls.retarget(shot, CHAIR, top)
 
     @pytest.mark.parametrize("new", ["", "bifrost:///assets/", "a\nb", "a@b"])
     def test_a_target_that_is_no_path_is_refused(

@@ -48,17 +48,7 @@ def opened(run_python):
 @pytest.fixture
 def deep(show: Show) -> Path:
     """A root over four levels of ten layers each."""
-    below: tuple[str, ...] = ()
-    for level in range(4):
-        below = tuple(
-            show.publish(
-                f"l{level}_{i}.usda",
-                layer(value="x", references=below[i : i + 2]),
-                below[i : i + 2],
-            )
-            for i in range(10)
-        )
-    return show.root("root.usda", *below)
+    return show.root("root.usda", *show.levels(4, 10))
 
 
 def test_a_cold_open_asks_our_catalogue_twice(deep: Path, opened) -> None:

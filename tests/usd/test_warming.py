@@ -30,17 +30,7 @@ print(json.dumps({
 @pytest.fixture
 def deep(show: Show):
     """A root over three levels of five layers each, and one that is not there."""
-    below: tuple[str, ...] = ()
-    for level in range(3):
-        below = tuple(
-            show.publish(
-                f"l{level}_{i}.usda",
-                layer(value="x", references=below[i : i + 2]),
-                below[i : i + 2],
-            )
-            for i in range(5)
-        )
-    return show.root("root.usda", *below)
+    return show.root("root.usda", *show.levels(3, 5))
 
 
 def opened(run_python, root):

@@ -46,6 +46,24 @@ class Show:
         )
         return reference_for(asset_id)
 
+    def levels(self, depth: int, width: int) -> tuple[str, ...]:
+        """
+        Publish *depth* levels of *width* layers, `l<level>_<number>.usda`; return the top one's references.
+
+        Each layer names two of the level below, by their numbers.
+        """
+        below: tuple[str, ...] = ()
+        for level in range(depth):
+            below = tuple(
+                self.publish(
+                    f"l{level}_{i}.usda",
+                    layer(value="x", references=below[i : i + 2]),
+                    below[i : i + 2],
+                )
+                for i in range(width)
+            )
+        return below
+
     def path(self, asset_id: str, number: int) -> Path:
         """Return the file of one version."""
         return self.folder / asset_id / f"v{number}" / asset_id

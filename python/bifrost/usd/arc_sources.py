@@ -13,7 +13,7 @@ from bifrost.catalogue.strengths import Strengths
 from bifrost.errors import Code, PermissionDeniedException, StorageException
 from bifrost.usd.extraction import Arc, arcs_of
 from bifrost.usd.folder import is_uri
-from bifrost.usd.opening import check, no_usd
+from bifrost.usd.opening import shared_layer
 from bifrost.usd.permissions import HOW, lock_of
 from bifrost.usd.stage_arcs import arcs_of_stage, layers_of
 from bifrost.usd.survey import reason
@@ -43,30 +43,12 @@ def layer_of(source: Sdf.Layer | str | os.PathLike[str], locate: Locate) -> Sdf.
     Return the layer that *source* is or names.
 
     Raises:
-        As `opened`, and what *locate* raises.
+        As `opening.shared_layer`, and what *locate* raises.
     """
     if isinstance(source, Sdf.Layer):
         return source
     name = os.fspath(source)
-    return opened(os.fspath(locate(name)) if is_uri(name) else name)
-
-
-def opened(path: str) -> Sdf.Layer:
-    """
-    Return the layer of the file *path*, as this process has it.
-
-    Raises:
-        LocationException: there is no such file.
-        InvalidTraitsException: it is no file that USD can read; the message says why.
-    """
-    check(path)
-    try:
-        layer = Sdf.Layer.FindOrOpen(path)
-    except (Tf.ErrorException, UnicodeError) as error:
-        raise no_usd(path, reason(error)) from error
-    if layer is None:
-        raise no_usd(path, "USD gives no reason")
-    return layer
+    return shared_layer(os.fspath(locate(name)) if is_uri(name) else name)
 
 
 def saved(layer: Sdf.Layer) -> None:

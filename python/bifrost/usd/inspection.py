@@ -52,12 +52,23 @@ def content(name: str, *, flatten: bool = False) -> Sdf.Layer:
     if flatten:
         return _stage(name).Flatten(addSourceFileComment=False)
     plugin.warm()
+    return layer_named(name)
+
+
+def layer_named(name: str, shown: str = "") -> Sdf.Layer:
+    """
+    Return the layer that USD finds under *name*; messages call it *shown*, or else *name*.
+
+    Raises:
+        BifrostError: it can't be opened; the message says why.
+    """
+    shown = shown or name
     try:
         layer = Sdf.Layer.FindOrOpen(name)
     except Tf.ErrorException as error:
-        raise BifrostError(f"{name}: {reason(error)}") from error
+        raise BifrostError(f"{shown}: {reason(error)}") from error
     if layer is None:
-        raise BifrostError(f"{name}: there is no such layer")
+        raise BifrostError(f"{shown}: there is no such layer")
     return layer
 
 

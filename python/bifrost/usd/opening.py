@@ -85,13 +85,29 @@ def root_layer(path: str | os.PathLike[str]) -> Sdf.Layer:
     check(path)
     with contextlib.suppress(ConfigurationError):
         plugin.register_plugin()
+    # Not `Path.resolve`: USD leaves links alone.
+    return _read(os.path.abspath(path), path, {_OURS: str(next(_looks))})  # noqa: PTH100
+
+
+def shared_layer(path: str) -> Sdf.Layer:
+    """
+    Return the layer of the file *path*, as this process has it.
+
+    Raises:
+        LocationException: there is no such file.
+        InvalidTraitsException: it is no file that USD can read; the message says why.
+    """
+    check(path)
+    return _read(path, path, {})
+
+
+def _read(path: str, shown: str | os.PathLike[str], arguments: dict[str, str]) -> Sdf.Layer:
     try:
-        # Not `Path.resolve`: USD leaves links alone.
-        layer = Sdf.Layer.FindOrOpen(os.path.abspath(path), {_OURS: str(next(_looks))})  # noqa: PTH100
+        layer = Sdf.Layer.FindOrOpen(path, arguments)
     except (Tf.ErrorException, UnicodeError) as error:
-        raise no_usd(path, reason(error)) from error
+        raise no_usd(shown, reason(error)) from error
     if layer is None:
-        raise no_usd(path, "USD gives no reason")
+        raise no_usd(shown, "USD gives no reason")
     return layer
 
 

@@ -25,6 +25,7 @@ from bifrost.usd import stage as plugin
 from bifrost.usd.arcs import CLIP_TEMPLATE, AssetPathUse, is_expression, uses, uses_at
 from bifrost.usd.dependencies import Found, anchored, walk
 from bifrost.usd.folder import is_uri, matching
+from bifrost.usd.inspection import layer_named
 from bifrost.usd.opening import reason
 from bifrost.usd.rewriting import frames
 
@@ -131,13 +132,7 @@ class _Reaching:
             if isinstance(outcome, Failure):
                 raise outcome.exception(root)
             path = outcome.path
-        try:
-            layer = Sdf.Layer.FindOrOpen(path)
-        except Tf.ErrorException as error:
-            raise BifrostError(f"{root}: {reason(error)}") from error
-        if layer is None:
-            raise BifrostError(f"{root}: there is no such layer")
-        return layer
+        return layer_named(path, root)
 
     def _read(self, layer: Sdf.Layer) -> dict[str, str]:
         named: dict[str, str] = {}

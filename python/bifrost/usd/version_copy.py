@@ -14,9 +14,9 @@ from bifrost.catalogue import VersionRecord
 from bifrost.catalogue.records import file_of
 from bifrost.errors import Code, LocationException
 from bifrost.model.entity_reference import reference_for
-from bifrost.usd.arc_sources import opened, saved
+from bifrost.usd.arc_sources import saved
 from bifrost.usd.contents import copies, files_beside
-from bifrost.usd.opening import is_usd
+from bifrost.usd.opening import is_usd, shared_layer
 from bifrost.usd.retargeting import Move
 from bifrost.usd.survey import PACKAGE, extension
 
@@ -36,7 +36,7 @@ class Copy:
         self.originals = frozenset(files)
         self._origins = {copied: original for original, copied in files.items()}
         self.layers = [
-            opened(copied)
+            shared_layer(copied)
             for copied in files.values()
             if is_usd(copied) and extension(copied) != PACKAGE
         ]
