@@ -229,6 +229,20 @@ class Catalogue(RelationshipCalls, QueryCalls):
         with self._database.read() as connection:
             return assets.found(connection, asset_ids)
 
+    def next_numbers(self, asset_ids: Iterable[str]) -> dict[str, int]:
+        """
+        Return the number that the next version of each asset gets, unless somebody publishes before.
+
+        Of assets that don't exist, too. One round trip.
+        """
+        ids = list(dict.fromkeys(asset_ids))
+        with self._database.read() as connection:
+            there = assets.found(connection, ids)
+            fresh = [asset_id for asset_id in ids if asset_id not in there]
+            last = assets.last_deleted(connection, fresh) if fresh else {}
+        last.update({asset_id: asset.latest_version for asset_id, asset in there.items()})
+        return {asset_id: last.get(asset_id, 0) + 1 for asset_id in ids}
+
     def assets(
         self, *, after: str = "", limit: int = 100, asset_type: str | None = None
     ) -> list[AssetRecord]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -37,6 +38,8 @@ from bifrost.errors import (
     ConflictException,
 )
 from bifrost.model.entity_reference import LATEST, reference_for
+
+_PLACING: Final = 16
 
 
 def publish(
@@ -80,9 +83,15 @@ class Placed:
 
     def place(self) -> None:
         """Rename every staged folder to its place."""
-        for move in self._moves:
-            self._store.place(*move)
-            self._done.append(move)
+        if not self._moves:
+            return
+        # Each waits for the disk, which takes many at once. All are tried, so that `_done` has all.
+        with ThreadPoolExecutor(_PLACING) as pool:
+            list(pool.map(self._place, self._moves))
+
+    def _place(self, move: tuple[Staged, str, int]) -> None:
+        self._store.place(*move)
+        self._done.append(move)
 
     def take_back(self) -> None:
         """Rename what was placed back to where it was staged."""

@@ -24,7 +24,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from bifrost.catalogue.records import Staged, shown
 from bifrost.errors import AssetException, Code, LocationException, StorageException
@@ -33,6 +33,7 @@ STAGING: Final = ".staging"
 ASIDE: Final = ".aside"
 _CHUNK: Final = 1 << 20
 _MARK: Final = ".staged-"
+_VERSION: Final = re.compile("v([0-9]{4,})")
 _STAGED: Final = re.compile(re.escape(_MARK) + "([0-9a-f]{32})")
 # A file name has at most 255 bytes; a long id keeps its beginning and gets a digest.
 _MAX_NAME: Final = 200
@@ -198,6 +199,22 @@ class Store:
     def folder_of(self, asset_id: str, number: int) -> Path:
         """Return the folder of a version's files."""
         return self.root / folder_name(asset_id) / f"v{number:04d}"
+
+    def version_at(self, path: str | os.PathLike[str]) -> tuple[str, int] | None:
+        """
+        Return the id and the number of the version in whose folder the file at *path* lies.
+
+        By the folders' names alone; None where they don't say, as those of very long ids don't.
+        """
+        try:
+            asset, version, *_ = Path(path).relative_to(self.root).parts
+        except ValueError:
+            return None
+        asset_id = unquote(asset)
+        match = _VERSION.fullmatch(version)
+        if match is None or folder_name(asset_id) != asset:
+            return None
+        return asset_id, int(match[1])
 
 
 def folder_name(asset_id: str) -> str:

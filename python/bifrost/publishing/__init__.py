@@ -6,9 +6,18 @@ How a file becomes a version, stage by stage.
 a publish) are plug-ins; see `bifrost.publishing.plugins`.
 """
 
-from bifrost.publishing.drafts import ActionState, Draft, Publish
+from bifrost.publishing.drafts import ActionState, Draft, Publish, Written
 from bifrost.publishing.findings import Finding
 from bifrost.publishing.plugins import Published, Reading
 from bifrost.publishing.publisher import Publisher
 
-__all__ = ["ActionState", "Draft", "Finding", "Publish", "Published", "Publisher", "Reading"]
+__all__ = [
+    "ActionState",
+    "Draft",
+    "Finding",
+    "Publish",
+    "Published",
+    "Publisher",
+    "Reading",
+    "Written",
+]

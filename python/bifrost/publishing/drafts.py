@@ -50,6 +50,19 @@ class Draft(NamedTuple):
     properties: Mapping[str, Any] = {}
 
 
+class Written(NamedTuple):
+    """
+    A draft whose files somebody wrote into a staging folder of the store.
+
+    Attributes:
+        draft: The draft; its `path` is the file, in *folder*.
+        folder: The folder, `Store.folder`: all that is in it is published.
+    """
+
+    draft: Draft
+    folder: Path
+
+
 class Prepared(NamedTuple):
     """
     A draft whose files are where they can be published from.

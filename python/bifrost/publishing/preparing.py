@@ -6,7 +6,8 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from bifrost.catalogue.records import shown
 from bifrost.catalogue.store import Copied, Source, Store, flush_folders, measure
 from bifrost.errors import BifrostError, Code, LocationException
 from bifrost.model.entity_reference import reference_for
-from bifrost.publishing.drafts import Draft, Prepared
+from bifrost.publishing.drafts import Draft, Prepared, Written
 from bifrost.publishing.plugins import Lookup, Reader, Reading
 
 _MIME_TYPES: Final = {
@@ -29,6 +30,7 @@ _MIME_TYPES: Final = {
     ".tx": "image/tiff",
 }
 # `<UDIM>`, `<UVTILE>` and printf's `%04d` stand for digits, as USD and renderers have them.
+_FLUSHING: Final = 16
 _PATTERN: Final = re.compile(r"<UDIM>|<UVTILE\d?>|%0?(\d*)d|#+", re.IGNORECASE)
 
 
@@ -63,6 +65,24 @@ def prepare(draft: Draft, store: Store, readers: Mapping[str, Reader], lookup: L
     )
 
 
+def prepare_all_written(
+    written: Sequence[Written], readers: Mapping[str, Reader], lookup: Lookup
+) -> list[Prepared]:
+    """
+    Do as `prepare_written` does for each of *written*, in order.
+
+    Raises:
+        As `prepare_written`, for the first that fails.
+    """
+    # Flushing to the disk is all waiting, and the disk takes many at once.
+    with ThreadPoolExecutor(_FLUSHING) as pool:
+        copies = list(pool.map(lambda each: _written(Path(each.draft.path), each.folder), written))
+    return [
+        _as_written(each.draft, each.folder, copied, readers, lookup)
+        for each, copied in zip(written, copies, strict=True)
+    ]
+
+
 def prepare_written(
     draft: Draft, folder: Path, path: Path, readers: Mapping[str, Reader], lookup: Lookup
 ) -> Prepared:
@@ -73,9 +93,20 @@ def prepare_written(
         LocationException: there is nothing, or no file.
         StorageException: it can't be read.
     """
+    draft = draft._replace(path=str(path))
+    return _as_written(draft, folder, _written(path, folder), readers, lookup)
+
+
+def _as_written(
+    draft: Draft,
+    folder: Path,
+    copied: Sequence[Copied],
+    readers: Mapping[str, Reader],
+    lookup: Lookup,
+) -> Prepared:
+    path = Path(draft.path)
     draft = draft._replace(mime_type=draft.mime_type or mime_type_of(path))
     reading = _read(path, readers, lookup)
-    copied = _written(path, folder)
     return Prepared(
         draft,
         str(folder),

@@ -38,11 +38,11 @@ from bifrost.model.entity_reference import LATEST, parse, reference_for
 from bifrost.model.permissions import User, name_of
 from bifrost.model.projects import also_meant
 from bifrost.publishing import plugins
-from bifrost.publishing.drafts import ActionState, Draft, Prepared, Publish
+from bifrost.publishing.drafts import ActionState, Draft, Prepared, Publish, Written
 from bifrost.publishing.findings import ERROR, Finding
 from bifrost.publishing.names import check_draft, check_new_id
-from bifrost.publishing.plugins import Action, Published, Validator
-from bifrost.publishing.preparing import prepare, prepare_written
+from bifrost.publishing.plugins import Action, Lookup, Published, Validator
+from bifrost.publishing.preparing import prepare, prepare_all_written, prepare_written
 
 if TYPE_CHECKING:
     from bifrost.catalogue import Catalogue
@@ -101,9 +101,10 @@ class Publisher:
         prepared: list[Prepared] = []
         try:
             readers = plugins.readers()
+            exist = self._lookup(drafts)
             # One by one, so that an exception finds those that were copied before it.
             prepared.extend(
-                prepare(draft, self._catalogue.store, readers, self._exist) for draft in drafts
+                prepare(draft, self._catalogue.store, readers, exist) for draft in drafts
             )
             row = self._catalogue.begin_publish(self._row(prepared, idempotency_key, user))
         except BaseException:
@@ -112,6 +113,23 @@ class Publisher:
         if row.drafts != _as_json(prepared):  # another of the same key was faster
             self._discard(prepared)
         return Publish.of(row)
+
+    def draft_written(self, written: Sequence[Written], *, user: User = "") -> Publish:
+        """
+        Record a new publish of what somebody wrote into staging folders of the store.
+
+        Raises:
+            As `draft`. The folders are gone then.
+        """
+        folders = [Prepared(each.draft, str(each.folder), "", "", 0) for each in written]
+        drafts = [each.draft for each in written]
+        try:
+            self._check(drafts, user)
+            prepared = prepare_all_written(written, plugins.readers(), self._lookup(drafts))
+            return Publish.of(self._catalogue.begin_publish(self._row(prepared, None, user)))
+        except BaseException:
+            self._discard(folders)
+            raise
 
     def working(self, draft: Draft, *, user: User = "") -> Publish:
         """
@@ -174,9 +192,9 @@ class Publisher:
             ConflictException: it was registered or aborted already.
         """
         row = self._row_at(publish_id, DRAFT, VALIDATED)
-        findings = [
-            finding for data in row.drafts for finding in self._findings(Prepared.from_json(data))
-        ]
+        prepared = [Prepared.from_json(data) for data in row.drafts]
+        exist = self._lookup([each.draft for each in prepared])
+        findings = [finding for each in prepared for finding in self._findings(each, exist)]
         stage = DRAFT if any(finding.is_error for finding in findings) else VALIDATED
         return self._moved(
             row, row._replace(stage=stage, findings=[each._asdict() for each in findings])
@@ -344,7 +362,26 @@ class Publisher:
         outcomes = iter(self._catalogue.resolve(asked)) if asked else iter(())
         return [each is not None and isinstance(next(outcomes), VersionRecord) for each in parsed]
 
-    def _findings(self, prepared: Prepared) -> Iterable[Finding]:
+    def _lookup(self, drafts: Sequence[Draft]) -> Lookup:
+        """Return what knows which references exist, or will once *drafts* are published."""
+        numbers: dict[str, int] = {}
+        ids = [draft.asset_id for draft in drafts]
+
+        def is_coming(reference: str) -> bool:
+            parsed = _parsed(reference)
+            if parsed is None or parsed[0] not in ids:
+                return False
+            if not numbers:
+                numbers.update(self._catalogue.next_numbers(ids))
+            return parsed[1] in (None, LATEST, str(numbers[parsed[0]]))
+
+        def exist(references: Sequence[str]) -> builtins.list[bool]:
+            found = self._exist(references)
+            return [there or is_coming(ref) for ref, there in zip(references, found, strict=True)]
+
+        return exist
+
+    def _findings(self, prepared: Prepared, exist: Lookup) -> Iterable[Finding]:
         draft = prepared.draft
         for code, message, where in prepared.problems:
             yield Finding("reading", ERROR, code, message, where, draft.asset_id)
@@ -364,7 +401,7 @@ class Publisher:
                         asset_id=draft.asset_id,
                         message=each.message.replace(staging, "") if staging else each.message,
                     )
-                    for each in validator(path, draft, self._exist)
+                    for each in validator(path, draft, exist)
                 ]
             except Exception as error:  # noqa: BLE001  a validator that breaks has not agreed
                 message = f"the validator failed: {type(error).__name__}: {error}"

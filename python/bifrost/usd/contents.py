@@ -27,6 +27,7 @@ from pxr import Sdf, Tf
 from bifrost.catalogue import Dependency
 from bifrost.errors import BifrostError
 from bifrost.model.entity_reference import is_asset_reference, parse
+from bifrost.usd import looking
 from bifrost.usd.arcs import AssetPathUse, Kind, asset_paths, is_expression
 from bifrost.usd.folder import UDIM, is_uri, split_path
 from bifrost.usd.opening import check, is_usd, no_usd, reason
@@ -34,6 +35,8 @@ from bifrost.usd.survey import PACKAGE, extension
 
 Known = Callable[[list[str]], Sequence[bool]]
 """Tells for a batch of entity references which of them lead to something, in their order."""
+Read = Callable[[str], Sdf.Layer | None]
+"""Returns the layer to read in the place of the file at a path; None for the file."""
 
 _TILE: Final = "1(?:0(?:0[1-9]|[1-9][0-9])|100)"
 """1001 to 1100, the tiles that `UsdShadeUdimUtils` looks for."""
@@ -58,6 +61,8 @@ class Why(StrEnum):
     """It leads to nothing."""
     UNREADABLE = "unreadable"
     """It leads to a file that can't be read, or not as the layer that it should be."""
+    APART = "apart"
+    """It leads to what is published as an asset of its own."""
 
 
 class Named(NamedTuple):
@@ -119,15 +124,28 @@ class Contents:
         return not self.loose
 
 
-def files_beside(path: str | os.PathLike[str]) -> Contents:
+def files_beside(
+    path: str | os.PathLike[str],
+    *,
+    read: Read | None = None,
+    is_apart: Callable[[str], bool] = lambda _: False,
+) -> Contents:
     """
     Return what a file reaches; one that is no layer reaches nothing.
+
+    Args:
+        path: The file.
+        read: Knows layers that count as they are in memory, whether their files are there or not.
+        is_apart: Whether the file at a path is no part of this one, although it lies below its folder.
 
     Raises:
         LocationException: there is no such file.
         InvalidTraitsException: by its extension it is a layer, and USD can't read it.
     """
-    return _Walk(os.path.abspath(path)).contents()
+    place = os.path.abspath(path)
+    if read is not None:
+        return _Walk(place, read, is_apart).contents()
+    return looking.once("contents", place, _Walk(place, lambda _: None, is_apart).contents)
 
 
 def dependencies(contents: Contents, known: Known | None = None) -> list[Dependency]:
@@ -165,6 +183,8 @@ class _Walk:
     """One walk from a file to whatever it reaches."""
 
     path: str
+    read: Read
+    is_apart: Callable[[str], bool]
     _beside: dict[str, None] = field(default_factory=dict)
     _references: dict[Named, None] = field(default_factory=dict)
     _loose: dict[Loose, None] = field(default_factory=dict)
@@ -174,7 +194,7 @@ class _Walk:
     def contents(self) -> Contents:
         """Walk, and return what was found."""
         name = os.path.basename(self.path)
-        if is_usd(name):
+        if is_usd(name) and self.read(self.path) is None:
             check(self.path)
         waiting = [Named("", name, "")]
         seen = {name}
@@ -201,6 +221,8 @@ class _Walk:
         if not is_usd(named.path) or extension(named.path) == PACKAGE:
             return []
         path = os.path.join(os.path.dirname(self.path), named.path)
+        if (held := self.read(path)) is not None:
+            return asset_paths(held)
         try:
             if named.layer:  # the file itself has been
                 check(path)
@@ -230,7 +252,9 @@ class _Walk:
         place = os.path.normpath(os.path.join(folder, os.path.dirname(layer), base))
         found = self._found(place, template=use.is_template)
         inside = place.startswith(folder.rstrip(os.sep) + os.sep)
-        if os.path.isabs(base):
+        if any(map(self.is_apart, found)):
+            self._lose(use, layer, Why.APART, place)
+        elif os.path.isabs(base):
             self._lose(use, layer, Why.ABSOLUTE, place)
         elif not inside and (found or not self._searched(base)):
             self._lose(use, layer, Why.ABOVE, place)

@@ -70,7 +70,7 @@ def rewrite(source: str, target: str, paths: Mapping[str, str]) -> list[str]:
         _set_info(layer.GetObjectAtPath(path), key, entry, _replaced(value, paths))
     for path, value in clips.items():
         layer.GetPrimAtPath(path).SetInfo("clips", _clips(value, paths, left))
-    _export(layer, target, _format_arguments(source))
+    _export(layer, target, format_arguments(source))
     return left
 
 
@@ -263,7 +263,8 @@ def _export(layer: Sdf.Layer, target: str, arguments: dict[str, str]) -> None:
         raise OSError(f"{target}: USD could not write it")
 
 
-def _format_arguments(source: str) -> dict[str, str]:
+def format_arguments(source: str) -> dict[str, str]:
+    """Return what keeps a copy of the file *source* as it is: text, or crate."""
     # Only `.usd` can be either; for every other extension the name says it all.
     if not source.lower().endswith(".usd"):
         return {}

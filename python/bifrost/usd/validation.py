@@ -72,6 +72,7 @@ _WISHED_FOR: Final = frozenset(("MissingMetersPerUnitMetadata", "MissingUpAxisMe
 _OF_THIS_INSTALLATION: Final = frozenset(("MissingShaderIdInRegistry",))
 # What is also said of prims whose other half is in a file that did not open.
 _MAY_BE_ELSEWHERE: Final = frozenset(("InvalidResourcePath",))
+_NOT_OPENED: Final = ("Could not open", "Could not load sublayer")
 _NO_SUCH_FORMAT: Final = "Cannot determine file format"
 
 
@@ -112,14 +113,15 @@ def usd_validity(path: Path, draft: Draft, exists: Known) -> Iterator[Finding]:
     with opened(path) as stage:
         mild = set(_OF_THIS_INSTALLATION | _WISHED_FOR)
         mild |= _MAY_BE_ELSEWHERE if stage.GetCompositionErrors() else set()
-        context = UsdValidation.ValidationContext(_usd_validators(path))
+        packaged = extension(path.name) == PACKAGE
+        context = UsdValidation.ValidationContext(_usd_validators(packaged=packaged))
         for found in context.Validate(stage):
             yield from _found(found, mild)
 
 
-def _usd_validators(path: Path) -> list[Any]:
+@functools.cache
+def _usd_validators(*, packaged: bool) -> list[Any]:
     registry = UsdValidation.ValidationRegistry()
-    packaged = extension(path.name) == PACKAGE
     names = [
         metadata.name
         for metadata in registry.GetAllValidatorMetadata()
@@ -140,7 +142,7 @@ def _found(error: Any, mild: set[str]) -> Iterator[Finding]:
         if _NO_SUCH_FORMAT in message:
             yield warning("unknown-format", f"{message} This OpenUSD can't read the format.", where)
             return
-        if "Could not open" in message and " -- " not in message:
+        if any(each in message for each in _NOT_OPENED) and " -- " not in message:
             return
     severity = WARNING if error.GetName() in mild else severity
     yield Finding("", severity, code, message, where)
