@@ -62,6 +62,13 @@ void append(std::string& bytes, std::string_view text) {
 }
 
 // Texts with their lengths before them: an identifier may hold whatever byte somebody asked with.
+void appendHeader(std::string& bytes, const ContextAnswers& answers, std::size_t count) {
+  append(bytes, answers.policy());
+  append(bytes, answers.root());
+  append(bytes, answers.isUnbound() ? "unbound" : "bound");
+  append(bytes, std::to_string(count));
+}
+
 std::string heldBytes() {
   std::string bytes;
   for (const auto& answers : ContextAnswers::all()) {
@@ -69,13 +76,28 @@ std::string heldBytes() {
     if (held.empty()) {
       continue;
     }
-    append(bytes, answers->policy());
-    append(bytes, answers->root());
-    append(bytes, answers->isUnbound() ? "unbound" : "bound");
-    append(bytes, std::to_string(held.size()));
+    appendHeader(bytes, *answers, held.size());
     for (const Resolution* answer : held) {
       append(bytes, answer->identifier);
       append(bytes, answer->path);
+    }
+  }
+  return bytes;
+}
+
+std::string movedBytes() {
+  std::string bytes;
+  for (const auto& answers : ContextAnswers::all()) {
+    const auto moves = answers->table().lastMoves();
+    if (moves.empty()) {
+      continue;
+    }
+    appendHeader(bytes, *answers, moves.size());
+    for (const Move& move : moves) {
+      for (const std::string* text :
+           {&move.identifier, &move.path, &move.version, &move.newPath, &move.newVersion}) {
+        append(bytes, *text);
+      }
     }
   }
   return bytes;
@@ -104,4 +126,8 @@ int bifrost_resolver_stats(char* buffer, int size) {
 
 int bifrost_resolver_held(char* buffer, int size) {
   return bifrost::handOver(bifrost::heldBytes(), buffer, size);
+}
+
+int bifrost_resolver_moved(char* buffer, int size) {
+  return bifrost::handOver(bifrost::movedBytes(), buffer, size);
 }

@@ -14,7 +14,7 @@ void countMiss();
 
 }  // namespace bifrost
 
-// Both write into *buffer* and return how many bytes it takes; when that is more than *size*,
+// Each writes into *buffer* and return how many bytes it takes; when that is more than *size*,
 // nothing was written. Any thread, the GIL held or not.
 extern "C" {
 
@@ -26,4 +26,8 @@ __attribute__((visibility("default"))) int bifrost_resolver_stats(char* buffer, 
 // identifier and path, which is empty for a failure. Every text is a length (32 bits,
 // little-endian) and bytes.
 __attribute__((visibility("default"))) int bifrost_resolver_held(char* buffer, int size);
+
+// What the last refresh of each living context moved, likewise; for each answer identifier, path,
+// version, new path and new version.
+__attribute__((visibility("default"))) int bifrost_resolver_moved(char* buffer, int size);
 }

@@ -1,81 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "layer_scan.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <set>
 #include <string_view>
 #include <thread>
 
 #include "asset_path.h"
+#include "crate.h"
 #include "usd.h"
 
 namespace bifrost {
 
 namespace {
 
-// Crate layout as OpenUSD writes it (pxr/usd/sdf/crateFile.h): an 88-byte bootstrap with the offset
-// of the table of contents, which lists named sections. Tokens are compressed from version 0.4.0
-// on.
-constexpr std::string_view kCrateMagic = "PXR-USDC";
+// Tokens are compressed from version 0.4.0 on.
 constexpr std::size_t kVersionAt = 8;
-constexpr std::size_t kContentsOffsetAt = 16;
-constexpr std::size_t kSectionNameBytes = 16;
-constexpr std::size_t kSectionBytes = kSectionNameBytes + 16;
 constexpr std::size_t kLongestReference = 4096;
-constexpr std::size_t kBootstrapBytes = 88;
 constexpr std::size_t kTokensAt = 24;  // after three numbers: count, size, compressed size
-constexpr std::uint64_t kMostSections = 64;
 constexpr std::uint64_t kMostTokenBytes = 1ULL << 30U;
 
-// Plain reads, not a mapping: a file that is truncated under a mapping is a SIGBUS.
-class File {
- public:
-  explicit File(const std::string& path)
-      : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
-    struct stat info{};
-    if (fd_ >= 0 && fstat(fd_, &info) == 0 && S_ISREG(info.st_mode)) {
-      size_ = static_cast<std::uint64_t>(info.st_size);
-    }
-  }
-  ~File() {
-    if (fd_ >= 0) {
-      close(fd_);
-    }
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
+constexpr std::string_view kSettings = "bifrost";  // python/bifrost/usd/root_settings.py
 
-  std::uint64_t size() const { return size_; }
-
-  // Up to *size* bytes from *at*; fewer at the end of the file or on an error.
-  std::string read(std::uint64_t at, std::uint64_t size) const {
-    std::string bytes(at < size_ ? std::min(size, size_ - at) : 0, '\0');
-    std::size_t got = 0;
-    while (got < bytes.size()) {
-      const ssize_t more =
-          pread(fd_, &bytes[got], bytes.size() - got, static_cast<off_t>(at + got));
-      if (more <= 0) {
-        break;
-      }
-      got += static_cast<std::size_t>(more);
-    }
-    bytes.resize(got);
-    return bytes;
-  }
-
- private:
-  int fd_ = -1;
-  std::uint64_t size_ = 0;
+struct Found {
+  std::set<std::string> references;
+  bool hasSettings = false;
 };
-
-using Found = std::set<std::string>;
 
 // Without what USD appended to the reference: file format arguments, a path inside a package.
 std::string entityOf(std::string_view assetPath) {
@@ -94,60 +46,67 @@ void collectFromText(std::string_view text, const std::vector<std::string>& sche
          at = text.find(mark, at + mark.size())) {
       const std::size_t end = text.find_first_of("@\n", at + mark.size());
       if (end != std::string_view::npos && text[end] == '@' && end - at < kLongestReference) {
-        found.insert(entityOf(text.substr(at + 1, end - at - 1)));
+        found.references.insert(entityOf(text.substr(at + 1, end - at - 1)));
       }
     }
   }
 }
 
+// Whether *text* declares a dictionary of our name: `dictionary bifrost = {`, however it is spaced.
+bool declaresSettings(std::string_view text) {
+  constexpr std::string_view kType = "dictionary";
+  for (std::size_t at = text.find(kType); at != std::string_view::npos; at = text.find(kType, at)) {
+    at = std::min(text.find_first_not_of(" \t\r\n\"'", at + kType.size()), text.size());
+    if (text.compare(at, kSettings.size(), kSettings) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 void collectFromFile(const File& file, const std::vector<std::string>& schemes, Found& found) {
   constexpr std::uint64_t kChunk = 4ULL << 20U;
   for (std::uint64_t at = 0; at < file.size(); at += kChunk) {
-    collectFromText(file.read(at, kChunk + kLongestReference), schemes, found);
+    const std::string text = file.read(at, kChunk + kLongestReference);
+    collectFromText(text, schemes, found);
+    if (at == 0) {  // a layer's metadata comes first
+      found.hasSettings = declaresSettings(text);
+    }
   }
+}
+
+bool hasToken(std::string_view tokens, std::string_view token) {
+  const std::string ended = std::string(token) + '\0';
+  for (std::size_t at = tokens.find(ended); at != std::string_view::npos;
+       at = tokens.find(ended, at + ended.size())) {
+    if (at == 0 || tokens[at - 1] == '\0') {
+      return true;
+    }
+  }
+  return false;
 }
 
 // Adds the tokens that start with a scheme. A "#" makes one a clip template, which names no file.
 void collectFromTokens(std::string_view tokens, const std::vector<std::string>& schemes,
                        Found& found) {
+  found.hasSettings = hasToken(tokens, kSettings) && hasToken(tokens, "customLayerData");
   for (const std::string& scheme : schemes) {
     const std::string mark = scheme + ":";
     for (std::size_t at = tokens.find(mark); at != std::string_view::npos;
          at = tokens.find(mark, at + mark.size())) {
       const std::string_view token = tokens.substr(at, tokens.find('\0', at) - at);
       if ((at == 0 || tokens[at - 1] == '\0') && token.find('#') == std::string_view::npos) {
-        found.insert(entityOf(token));
+        found.references.insert(entityOf(token));
       }
     }
   }
 }
 
-std::uint64_t numberAt(std::string_view bytes, std::size_t at) {
-  std::uint64_t number = 0;
-  if (at + sizeof number <= bytes.size()) {
-    std::memcpy(&number, bytes.data() + at, sizeof number);
-  }
-  return number;
-}
-
-std::string tokenSection(const File& crate, std::uint64_t contentsOffset) {
-  const std::uint64_t count =
-      std::min<std::uint64_t>(numberAt(crate.read(contentsOffset, sizeof count), 0), kMostSections);
-  const std::string sections = crate.read(contentsOffset + sizeof count, count * kSectionBytes);
-  for (std::size_t at = 0; at + kSectionBytes <= sections.size(); at += kSectionBytes) {
-    if (std::strncmp(&sections[at], "TOKENS", kSectionNameBytes) == 0) {
-      const std::uint64_t size = numberAt(sections, at + kSectionNameBytes + 8);
-      return crate.read(numberAt(sections, at + kSectionNameBytes),
-                        std::min(size, kMostTokenBytes));
-    }
-  }
-  return {};
-}
-
 void collectFromCrate(const File& crate, const std::string& bootstrap,
                       const std::vector<std::string>& schemes, Found& found) {
   BIFROST_USD_USING
-  const std::string section = tokenSection(crate, numberAt(bootstrap, kContentsOffsetAt));
+  const CrateSection tokens = crateSections(crate)["TOKENS"];
+  const std::string section = crate.read(tokens.offset, std::min(tokens.size, kMostTokenBytes));
   const bool isCompressed = bootstrap[kVersionAt] > 0 || bootstrap[kVersionAt + 1] >= 4;
   if (!isCompressed) {
     collectFromTokens(section, schemes, found);
@@ -159,20 +118,18 @@ void collectFromCrate(const File& crate, const std::string& bootstrap,
       compressedSize > section.size() - kTokensAt) {
     return;
   }
-  std::string tokens(size, '\0');
+  std::string text(size, '\0');
   const std::size_t got = TfFastCompression::DecompressFromBuffer(
-      section.data() + kTokensAt, tokens.data(), compressedSize, size);
+      section.data() + kTokensAt, text.data(), compressedSize, size);
   if (got <= size) {
-    collectFromTokens(std::string_view(tokens).substr(0, got), schemes, found);
+    collectFromTokens(std::string_view(text).substr(0, got), schemes, found);
   }
 }
 
 void collect(const std::string& path, const std::vector<std::string>& schemes, Found& found) {
   const File file(path);
   const std::string bootstrap = file.read(0, kBootstrapBytes);
-  const bool isCrate = bootstrap.size() == kBootstrapBytes &&
-                       bootstrap.compare(0, kCrateMagic.size(), kCrateMagic) == 0;
-  if (isCrate) {
+  if (bootstrap.size() == kBootstrapBytes && isCrate(bootstrap)) {
     collectFromCrate(file, bootstrap, schemes, found);
   } else if (!bootstrap.empty() && bootstrap.front() == '#') {  // "#usda 1.0", "#sdf 1.4.32"
     collectFromFile(file, schemes, found);
@@ -208,9 +165,15 @@ std::vector<std::string> referencesInAll(const std::vector<std::string>& paths,
     thread.join();
   }
   for (std::size_t t = 1; t < count; ++t) {
-    founds[0].merge(founds[t]);
+    founds[0].references.merge(founds[t].references);
   }
-  return {founds[0].begin(), founds[0].end()};
+  return {founds[0].references.begin(), founds[0].references.end()};
+}
+
+RootScan scanRoot(const std::string& path, const std::vector<std::string>& schemes) {
+  Found found;
+  collect(path, schemes, found);
+  return {{found.references.begin(), found.references.end()}, found.hasSettings};
 }
 
 }  // namespace bifrost

@@ -9,6 +9,12 @@
 
 namespace bifrost {
 
+// What a root layer file says that matters before it is composed.
+struct RootScan {
+  std::vector<std::string> references;  // as of `referencesInAll`
+  bool hasSettings = false;             // its customLayerData may hold a dictionary named `bifrost`
+};
+
 // The references `<scheme>:...`, for one of *schemes*, that the layer at *path* holds, each once,
 // without file format arguments and package parts. Text is searched for asset paths (`@...@`), of a
 // crate file the token section, where it keeps every string.
@@ -17,6 +23,10 @@ namespace bifrost {
 // read or understood holds nothing; what it does need is asked for when composition gets there.
 std::vector<std::string> referencesInAll(const std::vector<std::string>& paths,
                                          const std::vector<std::string>& schemes);
+
+// Those of the layer file at *path*, and whether it has settings. A guess, too: whoever reads the
+// settings finds out.
+RootScan scanRoot(const std::string& path, const std::vector<std::string>& schemes);
 
 // Whether *path* has the extension of a layer that `referencesInAll` understands.
 bool isReadableLayer(const std::string& path);

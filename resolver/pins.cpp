@@ -7,10 +7,12 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "diagnostics.h"
+#include "json_reader.h"
 #include "usd.h"
 
 namespace bifrost {
@@ -20,7 +22,7 @@ BIFROST_USD_USING
 namespace {
 
 constexpr int kFormat = 1;
-constexpr int kDeepest = 64;  // brackets in each other; the format needs three
+constexpr double kMostBytes = 9e15;  // of a file, and what a double counts one by one
 // So that a file which arrives late is seen, and a herd that wants it looks once.
 constexpr double kMissingLasts_s = 1.0;
 
@@ -54,7 +56,7 @@ Roots parsedRoots(const std::string& text) {
   return roots;
 }
 
-std::string remapped(const std::string& path, const Roots& roots) {
+std::string remapped(std::string path, const Roots& roots) {
   for (const auto& [old, now] : roots) {
     const bool isBelow = path.compare(0, old.size(), old) == 0 &&
                          (path.size() == old.size() || old == "/" || path[old.size()] == '/');
@@ -66,46 +68,41 @@ std::string remapped(const std::string& path, const Roots& roots) {
   return path;
 }
 
-std::string text(const JsObject& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->second.IsString() ? found->second.GetString()
-                                                           : std::string{};
+std::string contentOf(std::ifstream& file) {
+  constexpr std::size_t kChunk = 1U << 18U;
+  std::string data;
+  while (file) {
+    const std::size_t from = data.size();
+    data.resize(from + kChunk);
+    file.read(&data[from], kChunk);
+    data.resize(from + static_cast<std::size_t>(file.gcount()));
+  }
+  return data;
 }
 
-double number(const JsObject& object, const char* key, double fallback) {
-  const auto found = object.find(key);
-  if (found == object.end()) {
-    return fallback;
+// A value of another type than is expected is none.
+void readText(JsonReader& json, std::string* text) {
+  if (json.isText()) {
+    json.readText(text);
+  } else {
+    json.skip();
   }
-  if (found->second.IsInt()) {
-    return static_cast<double>(found->second.GetInt64());
-  }
-  return found->second.IsReal() ? found->second.GetReal() : fallback;
 }
 
-bool flag(const JsObject& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->second.IsBool() && found->second.GetBool();
+void readNumber(JsonReader& json, double* number) {
+  if (json.isNumber()) {
+    json.readNumber(number);
+  } else {
+    json.skip();
+  }
 }
 
-// OpenUSD's JSON reader calls itself for each bracket; enough of them end the process.
-bool isTooDeep(std::string_view json) {
-  int depth = 0;
-  bool isText = false;
-  for (std::size_t i = 0; i < json.size() && depth <= kDeepest; ++i) {
-    const char ch = json[i];
-    if (isText) {
-      i += ch == '\\' ? 1 : 0;
-      isText = ch != '"';
-    } else if (ch == '"') {
-      isText = true;
-    } else if (ch == '[' || ch == '{') {
-      ++depth;
-    } else if (ch == ']' || ch == '}') {
-      --depth;
-    }
+void readFlag(JsonReader& json, bool* flag) {
+  if (json.isTrue()) {
+    json.readFlag(flag);
+  } else {
+    json.skip();
   }
-  return depth > kDeepest;
 }
 
 // What tells one content of a file from another; empty when there is no such file.
@@ -146,6 +143,12 @@ void remember(const std::string& key, const std::shared_ptr<const Pins>& pins) {
 struct Pins::Reader {
   Pins& pins;
   const Roots roots;
+  double format = 0.0;
+  bool hasEntities = false;
+  std::string manager = {};  // of the pins that name none; it may stand after them
+  std::string openUsd = {};
+  std::vector<Pin*> withoutManager = {};
+  std::optional<std::string> bad = {};  // the first entry that is no pin
 
   void read() {
     std::ifstream file(pins.path_);
@@ -153,68 +156,125 @@ struct Pins::Reader {
       pins.problem_ = "there is no such file, or it can't be read";
       return;
     }
-    const std::string data{std::istreambuf_iterator<char>(file), {}};
-    if (data.empty() || isTooDeep(data)) {
-      pins.problem_ = data.empty() ? "it is empty" : "it is nested too deeply to hold pins";
-      return;
+    const std::string data = contentOf(file);
+    pins.problem_ = data.empty() ? "it is empty" : problemIn(data);
+    if (pins.problem_.empty()) {
+      finish();
+    } else {
+      pins.pins_.clear();
     }
-    JsParseError error;
-    const JsValue value = JsParseString(data, &error);
-    if (!value.IsObject()) {
-      pins.problem_ = error.reason.empty()
-                          ? "it is no JSON object"
-                          : "it is no JSON: line " + std::to_string(error.line) + ", column " +
-                                std::to_string(error.column) + ": " + error.reason;
-      return;
-    }
-    readObject(value.GetJsObject());
   }
 
-  void readObject(const JsObject& object) {
-    const double format = number(object, "bifrost_pins", 0.0);
+  // Reads all there is; returns why it is nothing to pin by, or nothing.
+  std::string problemIn(const std::string& data) {
+    JsonReader json(data);
+    const bool isObject = json.isObject();
+    if (isObject) {
+      json.readObject([&](const std::string& key) { readMember(json, key); });
+    } else {
+      json.skip();
+    }
+    json.readEnd();
+    if (json.isTooDeep()) {
+      return "it is nested too deeply to hold pins";
+    }
+    if (json.failed()) {
+      return "it is no JSON: " + json.problem();
+    }
+    if (!isObject) {
+      return "it is no JSON object";
+    }
     if (format != kFormat) {
-      pins.problem_ = format > kFormat ? "a later version of Bifrost wrote it"
-                                       : "it holds no pins: \"bifrost_pins\" is missing";
-      return;
+      return format > kFormat ? "a later version of Bifrost wrote it"
+                              : "it holds no pins: \"bifrost_pins\" is missing";
     }
-    const auto entities = object.find("entities");
-    if (entities == object.end() || !entities->second.IsArray()) {
-      pins.problem_ = "it has no list \"entities\"";
-      return;
-    }
-    const std::string manager = text(object, "manager");
-    for (const JsValue& each : entities->second.GetJsArray()) {
-      readPin(each, manager);
-    }
-    warnOfAnotherOpenUsd(text(object, "openusd"));
+    return hasEntities ? "" : "it has no list \"entities\"";
   }
 
-  void readPin(const JsValue& value, const std::string& manager) {
-    static const JsObject kNothing;
-    const JsObject& object = value.IsObject() ? value.GetJsObject() : kNothing;
+  void readMember(JsonReader& json, const std::string& key) {
+    if (key == "bifrost_pins") {
+      readNumber(json, &format);
+    } else if (key == "manager") {
+      readText(json, &manager);
+    } else if (key == "openusd") {
+      readText(json, &openUsd);
+    } else if (key == "entities" && json.isArray()) {
+      hasEntities = true;
+      json.readArray([&] { readPin(json); });
+    } else {
+      json.skip();
+    }
+  }
+
+  void readPin(JsonReader& json) {
     Pin& pin = pins.pins_.emplace_back();
     Resolution& answer = pin.answer;
-    answer.identifier = text(object, "reference");
-    answer.path = remapped(text(object, "path"), roots);
-    answer.name = text(object, "name");
-    answer.version = text(object, "version");
-    answer.manager = object.count("manager") != 0 ? text(object, "manager") : manager;
-    answer.modified = number(object, "modified", 0.0);
-    answer.immutable = flag(object, "immutable");
-    answer.templated = flag(object, "templated");
-    answer.freshUntil = std::numeric_limits<double>::infinity();
-    answer.tier = Tier::kPins;
-    pin.size = static_cast<std::int64_t>(number(object, "size", -1.0));
+    bool hasManager = false;
+    if (json.isObject()) {
+      json.readObject([&](const std::string& key) {
+        hasManager = hasManager || key == "manager";
+        readField(json, key, &pin);
+      });
+    } else {
+      json.skip();
+    }
     if (answer.identifier.empty() || answer.path.empty() || answer.path.front() != '/') {
-      warnOnce(pins.path_, "bad_pin",
-               "an entry of its \"entities\" has no \"reference\", or no absolute \"path\": " +
-                   answer.identifier);
+      bad = bad ? bad : answer.identifier;
       pins.pins_.pop_back();
       return;
     }
-    pins.bytes_ += sizeof(Pin) + answer.identifier.size() + answer.path.size() +
-                   answer.name.size() + answer.version.size() + answer.manager.size();
-    pins.byIdentifier_.emplace(answer.identifier, &pin);
+    answer.path = remapped(std::move(answer.path), roots);
+    answer.freshUntil = std::numeric_limits<double>::infinity();
+    answer.tier = Tier::kPins;
+    if (!hasManager) {
+      withoutManager.push_back(&pin);
+    }
+  }
+
+  static void readField(JsonReader& json, const std::string& key, Pin* pin) {
+    Resolution& answer = pin->answer;
+    if (key == "reference") {
+      readText(json, &answer.identifier);
+    } else if (key == "path") {
+      readText(json, &answer.path);
+    } else if (key == "version") {
+      readText(json, &answer.version);
+    } else if (key == "name") {
+      readText(json, &answer.name);
+    } else if (key == "manager") {
+      readText(json, &answer.manager);
+    } else if (key == "modified") {
+      readNumber(json, &answer.modified);
+    } else if (key == "size") {
+      double size = -1.0;
+      readNumber(json, &size);
+      pin->size = size >= 0.0 && size < kMostBytes ? static_cast<std::int64_t>(size) : -1;
+    } else if (key == "immutable") {
+      readFlag(json, &answer.immutable);
+    } else if (key == "templated") {
+      readFlag(json, &answer.templated);
+    } else {
+      json.skip();
+    }
+  }
+
+  void finish() {
+    for (Pin* pin : withoutManager) {
+      pin->answer.manager = manager;
+    }
+    pins.byIdentifier_.reserve(pins.pins_.size());
+    for (const Pin& pin : pins.pins_) {
+      const Resolution& answer = pin.answer;
+      pins.bytes_ += sizeof(Pin) + answer.identifier.size() + answer.path.size() +
+                     answer.name.size() + answer.version.size() + answer.manager.size();
+      pins.byIdentifier_.emplace(answer.identifier, &pin);
+    }
+    if (bad) {
+      warnOnce(
+          pins.path_, "bad_pin",
+          "an entry of its \"entities\" has no \"reference\", or no absolute \"path\": " + *bad);
+    }
+    warnOfAnotherOpenUsd(openUsd);
   }
 
   // Composition may differ, the files do not: so it is said and no more.

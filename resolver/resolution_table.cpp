@@ -118,20 +118,26 @@ void ResolutionTable::add(std::vector<Resolution>&& answers) {
   }
 }
 
-std::vector<std::string> ResolutionTable::replace(std::vector<Resolution>&& answers) {
-  std::vector<std::string> moved;
+std::vector<Move> ResolutionTable::replace(std::vector<Resolution>&& answers) {
   const std::lock_guard<std::mutex> lock(writerMutex());
+  lastMoves_.clear();
   for (Resolution& answer : answers) {
-    std::string identifier = answer.identifier;
-    if (put(std::move(answer), /*replaceResolved=*/true)) {
-      moved.push_back(std::move(identifier));
+    if (const Entry* old = put(std::move(answer), /*replaceResolved=*/true)) {
+      const Resolution& before = old->resolution;
+      const Resolution& now = allEntries_.back()->resolution;
+      lastMoves_.push_back({now.identifier, before.path, before.version, now.path, now.version});
     }
   }
-  return moved;
+  return lastMoves_;
 }
 
-// Returns whether an answer was there and its path is another one now.
-bool ResolutionTable::put(Resolution&& answer, bool replaceResolved) {
+std::vector<Move> ResolutionTable::lastMoves() const {
+  const std::lock_guard<std::mutex> lock(writerMutex());
+  return lastMoves_;
+}
+
+// Returns the answer that was there, if the path of the one that was added is another.
+const ResolutionTable::Entry* ResolutionTable::put(Resolution&& answer, bool replaceResolved) {
   if (freshness_ == Freshness::kExpires && !answer.immutable) {
     answer.freshUntil = std::min(answer.freshUntil, monotonicNow() + kUnboundFreshFor_s);
   }
@@ -155,10 +161,10 @@ bool ResolutionTable::put(Resolution&& answer, bool replaceResolved) {
     // The common case of asking again: nothing new but the time. Retiring an entry for each of them
     // would let a long session grow without end.
     const_cast<Entry*>(old)->freshUntil.store(answer.freshUntil, std::memory_order_relaxed);
-    return false;
+    return nullptr;
   }
   if (old != nullptr && !replaceResolved && old->resolution.resolved() && isLive(*old)) {
-    return false;
+    return nullptr;
   }
   const std::size_t bytes = sizeof(Entry) + bytesOf(answer);
   allEntries_.push_back(std::make_unique<Entry>(hash, std::move(answer)));
@@ -167,7 +173,7 @@ bool ResolutionTable::put(Resolution&& answer, bool replaceResolved) {
   if (old == nullptr) {
     size_.fetch_add(1, std::memory_order_relaxed);
   }
-  return old != nullptr && !samePath;
+  return samePath ? nullptr : old;
 }
 
 void ResolutionTable::grow() {
@@ -214,14 +220,6 @@ std::vector<const Resolution*> ResolutionTable::held() const {
     answers.push_back(&entry->resolution);
   }
   return answers;
-}
-
-std::vector<std::string> ResolutionTable::floating() const {
-  std::vector<std::string> identifiers;
-  for (const Resolution* answer : held()) {
-    identifiers.push_back(answer->identifier);
-  }
-  return identifiers;
 }
 
 }  // namespace bifrost

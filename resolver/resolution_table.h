@@ -52,6 +52,15 @@ struct Resolution {
 // Seconds on a clock that never jumps. Coarse (milliseconds): it is read on the hot path.
 double monotonicNow();
 
+// Where an answer went in a refresh; empty paths for what did not resolve before, or does not now.
+struct Move {
+  std::string identifier;
+  std::string path;
+  std::string version;
+  std::string newPath;
+  std::string newVersion;
+};
+
 // When an answer stops being final. A bound context keeps what it resolved until it is refreshed;
 // with no context bound nothing would ever refresh it, so floating answers expire.
 enum class Freshness { kUntilRefreshed, kExpires };
@@ -75,8 +84,11 @@ class ResolutionTable {
   // Adds answers. What already resolved stays as it is: an answer never changes under USD's feet.
   void add(std::vector<Resolution>&& answers);
 
-  // Replaces answers (a refresh). Returns the identifiers that now resolve to another path.
-  std::vector<std::string> replace(std::vector<Resolution>&& answers);
+  // Replaces answers (a refresh). Returns those that now resolve to another path.
+  std::vector<Move> replace(std::vector<Resolution>&& answers);
+
+  // What the last `replace` returned.
+  std::vector<Move> lastMoves() const;
 
   // Makes every floating answer of a table that lets answers expire a miss, for whoever asks next.
   void expireFloating();
@@ -84,9 +96,6 @@ class ResolutionTable {
   // The answers that may change: everything but immutable resolutions, and but what was made a miss
   // by `expireFloating` and not asked for again. Valid until the table is destroyed.
   std::vector<const Resolution*> held() const;
-
-  // Their identifiers.
-  std::vector<std::string> floating() const;
 
   std::size_t size() const { return size_.load(std::memory_order_relaxed); }
   std::size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
@@ -102,7 +111,7 @@ class ResolutionTable {
 
   bool isLive(const Entry& entry) const;
   static const Entry* probe(const Slots& slots, std::size_t hash, std::string_view identifier);
-  bool put(Resolution&& answer, bool replaceResolved);
+  const Entry* put(Resolution&& answer, bool replaceResolved);
   void grow();
 
   const Freshness freshness_;
@@ -111,6 +120,7 @@ class ResolutionTable {
   std::atomic<std::size_t> bytes_{0};
   std::vector<std::unique_ptr<Slots>> allSlots_;
   std::vector<std::unique_ptr<Entry>> allEntries_;
+  std::vector<Move> lastMoves_;
 };
 
 }  // namespace bifrost

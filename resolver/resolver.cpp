@@ -38,8 +38,8 @@ constexpr std::chrono::seconds kFlightPatience{120};
   return true;
 }();
 
-// What the table and the managers know an asset path by: without file format arguments, its scheme
-// in lower case, as Ar routes it.
+// What the table and the managers know an asset path by: without file format arguments and what is
+// said for writing, its scheme in lower case, as Ar routes it.
 class Identifier {
  public:
   explicit Identifier(const std::string& assetPath) : view_(bifrost::withoutFormatArgs(assetPath)) {
@@ -51,6 +51,10 @@ class Identifier {
         lowered_[i] =
             isUpper(lowered_[i]) ? static_cast<char>(lowered_[i] - 'A' + 'a') : lowered_[i];
       }
+      view_ = lowered_;
+    }
+    if (std::string kept = bifrost::withoutWritingParameters(view_); !kept.empty()) {
+      lowered_ = std::move(kept);
       view_ = lowered_;
     }
   }
@@ -231,15 +235,35 @@ void askAhead(ContextAnswers& answers, std::vector<std::string> breadth) {
 
 // Asks for what the layers name that *moved* resolve to now: another version may need other
 // entities.
-void askAheadOf(ContextAnswers& answers, const std::vector<std::string>& moved) {
+void askAheadOf(ContextAnswers& answers, const std::vector<bifrost::Move>& moved) {
   std::vector<std::string> layers;
-  for (const std::string& identifier : moved) {
-    const Resolution* known = answers.table().find(identifier);
+  for (const bifrost::Move& move : moved) {
+    const Resolution* known = answers.table().find(move.identifier);
     if (known != nullptr && isLayer(*known)) {
       layers.push_back(known->path);
     }
   }
   askAhead(answers, unknownReferences(answers, layers));
+}
+
+// What a refresh is about: what the manager answered, and what it did not, which may be another now
+// though nothing changed there.
+struct Floating {
+  std::vector<std::string> settled;
+  std::vector<std::string> unsettled;
+};
+
+Floating floatingIn(const ContextAnswers& answers) {
+  Floating floating;
+  for (const Resolution* answer : answers.table().held()) {
+    if (answers.pins() != nullptr && answers.pins()->find(answer->identifier) != nullptr) {
+      continue;
+    }
+    const bool isSettled = answer->resolved() && answer->tier != bifrost::Tier::kStale &&
+                           answer->tier != bifrost::Tier::kFallback;
+    (isSettled ? floating.settled : floating.unsettled).push_back(answer->identifier);
+  }
+  return floating;
 }
 
 // Asks the bridge for one identifier; whatever happens, the table has an answer for it afterwards.
@@ -306,21 +330,29 @@ const Resolution* lookUp(ContextAnswers& answers, std::string_view identifier) {
   return answers.table().find(identifier);
 }
 
-// "hero.usd" of "bifrost:///assets/hero.usd?version=3"; a query or fragment is no extension.
-std::string extensionOf(std::string_view identifier) {
-  const std::string_view path = identifier.substr(0, identifier.find_first_of("?#"));
-  const auto dot = path.find_last_of("./");
-  return dot == std::string_view::npos || path[dot] == '/' ? std::string{}
-                                                           : std::string(path.substr(dot + 1));
+// The root as its file says, read without the GIL, though it may be held.
+bifrost::RootScan scanned(const std::string& root) {
+  bifrost::RootScan scan;
+  PythonBridge::withoutGil([&] { scan = bifrost::scanRoot(root, ownSchemes()); });
+  return scan;
+}
+
+// The policy of a root with settings of its own: what the environment says comes before them.
+std::string policyOfRoot(const std::string& root) {
+  std::string text;
+  PythonBridge::get().call("root_settings", {root},
+                           [&](std::string_view reply) { text = std::string(reply); });
+  std::string complaint;  // the environment's, which has been told; the bridge tells the root's
+  return bifrost::canonicalPolicy(text + ";" + environmentText(), &complaint);
 }
 
 // Asks ahead of composition for what the root names, once for each root.
-void prepare(const BifrostResolverContext& context) {
+void prepare(const BifrostResolverContext& context, std::vector<std::string> named) {
   ContextAnswers& answers = *context.answers();
   if (isFrozen(answers) || !answers.claimPreparation()) {
     return;
   }
-  std::vector<std::string> named = notPinned(answers, referencesNamedBy({answers.root()}));
+  named = notPinned(answers, std::move(named));
   if (!named.empty()) {
     TF_DEBUG(BIFROST_CONTEXT).Msg("BIFROST_CONTEXT: asking ahead of %s\n", context.text().c_str());
     askAhead(answers, std::move(named));
@@ -337,10 +369,6 @@ Value guarded(const char* override, Value fallback, Body body) {
     return fallback;
   }
 }
-
-constexpr const char* kPublishInstead =
-    "a published asset can't be written to; write a file and publish it as a new version "
-    "(bifrost ingest)";
 
 }  // namespace
 
@@ -359,16 +387,20 @@ std::string BifrostResolver::_CreateIdentifier(const std::string& assetPath,
 
 std::string BifrostResolver::_CreateIdentifierForNewAsset(
     const std::string& assetPath, const ArResolvedPath& /*anchorAssetPath*/) const {
+  bifrost::noteIdentifierForNewAsset(assetPath);
   return assetPath;
 }
 
 ArResolvedPath BifrostResolver::_Resolve(const std::string& assetPath) const {
   return guarded("Resolve", ArResolvedPath{}, [&] {
+    if (bifrost::noteResolve(assetPath)) {
+      return ArResolvedPath(assetPath);
+    }
     const Resolution* known = lookUp(currentAnswers(), Identifier(assetPath).view());
     if (known == nullptr) {
       return ArResolvedPath{};
     }
-    if (!known->resolved()) {
+    if (!known->resolved() && !bifrost::draftWritten(assetPath)) {
       bifrost::warnOnce(known->identifier, known->failureCode, known->message);
     }
     return ArResolvedPath(known->path);
@@ -378,6 +410,7 @@ ArResolvedPath BifrostResolver::_Resolve(const std::string& assetPath) const {
 ArResolvedPath BifrostResolver::_ResolveForNewAsset(const std::string& assetPath) const {
   // Keeps the scheme, so that the questions about writing come here and not to the resolver of
   // files, which would overwrite the published one.
+  bifrost::noteResolveForNewAsset(assetPath);
   return ArResolvedPath(assetPath);
 }
 
@@ -392,8 +425,15 @@ ArResolverContext BifrostResolver::_CreateDefaultContextForAsset(
     const std::string& assetPath) const {
   return guarded("CreateDefaultContextForAsset", ArResolverContext{}, [&] {
     bifrost::makeContextsPrintable();
-    const BifrostResolverContext context = contextOf(environmentPolicy(), assetPath);
-    prepare(context);
+    BifrostResolverContext context = contextOf(environmentPolicy(), assetPath);
+    if (isFrozen(*context.answers())) {
+      return ArResolverContext(context);
+    }
+    bifrost::RootScan root = scanned(assetPath);
+    if (root.hasSettings && !root.references.empty()) {
+      context = contextOf(policyOfRoot(assetPath), assetPath);
+    }
+    prepare(context, std::move(root.references));
     return ArResolverContext(context);
   });
 }
@@ -421,21 +461,24 @@ void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
     }
     unboundAnswers().table().expireFloating();
     ContextAnswers& answers = *own->answers();
+    std::vector<bifrost::Move> moved = answers.table().replace({});  // none yet
     if (isFrozen(answers)) {
       return false;
     }
-    const std::vector<std::string> floating = notPinned(answers, answers.table().floating());
-    if (floating.empty()) {
+    const Floating floating = floatingIn(answers);
+    if (floating.settled.empty() && floating.unsettled.empty()) {
       return false;
     }
-    std::vector<std::string> moved;
     const auto take = [&](std::string_view reply) {
       moved = answers.table().replace(std::move(decoded(reply).resolutions));
     };
-    PythonBridge::get().call("refresh", {answers.policy(), answers.root(), joined(floating)}, take);
+    PythonBridge::get().call(
+        "refresh",
+        {answers.policy(), answers.root(), joined(floating.settled), joined(floating.unsettled)},
+        take);
     TF_DEBUG(BIFROST_CONTEXT)
         .Msg("BIFROST_CONTEXT: refreshed %s: %zu of %zu moved\n", own->text().c_str(), moved.size(),
-             floating.size());
+             floating.settled.size() + floating.unsettled.size());
     if (!moved.empty()) {
       askAheadOf(answers, moved);
       ArNotice::ResolverChanged(*own).Send();
@@ -450,17 +493,26 @@ bool BifrostResolver::_IsContextDependentPath(const std::string& /*assetPath*/) 
 }
 
 std::string BifrostResolver::_GetExtension(const std::string& assetPath) const {
+  const bool isCreated = bifrost::noteExtension(assetPath);
   return guarded("GetExtension", std::string{}, [&] {
     const Identifier own(assetPath);
     const std::string_view identifier = own.view();
+    const bool isOurs = identifier.substr(0, bifrost::kOwnPrefix.size()) == bifrost::kOwnPrefix;
     const Resolution* known = knownTo(currentAnswers(), identifier);
-    return known != nullptr && known->resolved() ? extensionOf(known->path)
-                                                 : extensionOf(identifier);
+    if (known == nullptr && isOurs && bifrost::extensionOf(identifier).empty()) {
+      known = lookUp(currentAnswers(), identifier);  // a new version is as the one before
+    }
+    const std::string current = known != nullptr ? known->path : std::string{};
+    const bool isNew = known == nullptr || known->failureCode == "not_found";
+    return isOurs && (isCreated || isNew || known->resolved())
+               ? bifrost::extensionToWrite(bifrost::withoutFormatArgs(assetPath), current)
+               : bifrost::extensionOf(current.empty() ? identifier : current);
   });
 }
 
 ArAssetInfo BifrostResolver::_GetAssetInfo(const std::string& assetPath,
                                            const ArResolvedPath& /*resolvedPath*/) const {
+  bifrost::noteAssetInfo(assetPath);
   return guarded("GetAssetInfo", ArAssetInfo{}, [&] {
     ArAssetInfo info;
     const Identifier own(assetPath);
@@ -491,31 +543,56 @@ ArTimestamp BifrostResolver::_GetModificationTimestamp(const std::string& assetP
     if (known != nullptr && known->immutable && known->modified > 0.0) {
       return ArTimestamp(known->modified);
     }
-    return ArFilesystemAsset::GetModificationTimestamp(resolvedPath);
+    if (const auto written = bifrost::draftWritten(resolvedPath)) {
+      return ArTimestamp(*written);
+    }
+    const bool isWritten = known != nullptr && known->resolved() &&
+                           resolvedPath.GetPathString() == bifrost::withoutFormatArgs(assetPath);
+    return ArFilesystemAsset::GetModificationTimestamp(isWritten ? ArResolvedPath(known->path)
+                                                                 : resolvedPath);
   });
 }
 
 std::shared_ptr<ArAsset> BifrostResolver::_OpenAsset(const ArResolvedPath& resolvedPath) const {
   return guarded("OpenAsset", std::shared_ptr<ArAsset>{}, [&]() -> std::shared_ptr<ArAsset> {
+    if (std::shared_ptr<ArAsset> written = bifrost::openWritten(resolvedPath)) {
+      return written;
+    }
     const Resolution* known = lookUp(currentAnswers(), Identifier(resolvedPath).view());
-    return known != nullptr && known->resolved()
-               ? ArFilesystemAsset::Open(ArResolvedPath(known->path))
-               : nullptr;
+    if (known == nullptr || !known->resolved()) {
+      return nullptr;
+    }
+    bifrost::noteOpened(resolvedPath, known->path);
+    return ArFilesystemAsset::Open(ArResolvedPath(known->path));
   });
 }
 
-bool BifrostResolver::_CanWriteAssetToPath(const ArResolvedPath& /*resolvedPath*/,
+// What a publish needs of the context that is bound now.
+bifrost::WritingFor BifrostResolver::writingFor() const {
+  const auto* bound = _GetCurrentContextObject<BifrostResolverContext>();
+  const BifrostResolverContext context = bound != nullptr ? *bound : BifrostResolverContext{};
+  ContextAnswers& answers = currentAnswers();
+  // The copy keeps the answers alive; those of no context live as long as the process.
+  const auto learn = [context, &answers](std::string_view reply) {
+    answers.table().replace(std::move(decoded(reply).resolutions));
+    unboundAnswers().table().expireFloating();
+  };
+  return {answers.policy(), isFrozen(answers), learn};
+}
+
+bool BifrostResolver::_CanWriteAssetToPath(const ArResolvedPath& resolvedPath,
                                            std::string* whyNot) const {
-  if (whyNot != nullptr) {
-    *whyNot = kPublishInstead;
-  }
-  return false;
+  return guarded("CanWriteAssetToPath", false,
+                 [&] { return bifrost::canWrite(resolvedPath, writingFor(), whyNot); });
 }
 
 std::shared_ptr<ArWritableAsset> BifrostResolver::_OpenAssetForWrite(
-    const ArResolvedPath& resolvedPath, WriteMode /*writeMode*/) const {
-  TF_RUNTIME_ERROR("bifrost: %s: %s", resolvedPath.GetPathString().c_str(), kPublishInstead);
-  return nullptr;
+    const ArResolvedPath& resolvedPath, WriteMode writeMode) const {
+  return guarded("OpenAssetForWrite", std::shared_ptr<ArWritableAsset>{}, [&] {
+    const Resolution* known = knownTo(currentAnswers(), Identifier(resolvedPath).view());
+    return bifrost::openForWrite(resolvedPath, writeMode, writingFor(),
+                                 known != nullptr ? known->path : std::string{});
+  });
 }
 
 BIFROST_USD_NAMESPACE_CLOSE

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "asset_writer.h"
 #include "resolver_context.h"
 #include "usd.h"
 
@@ -47,6 +48,7 @@ class BifrostResolver final : public ArResolver {
 
  private:
   bifrost::ContextAnswers& currentAnswers() const;
+  bifrost::WritingFor writingFor() const;
 };
 
 BIFROST_USD_NAMESPACE_CLOSE

@@ -19,6 +19,7 @@ namespace {
 
 using bifrost::ContextAnswers;
 using bifrost::Freshness;
+using bifrost::Move;
 using bifrost::Resolution;
 using bifrost::ResolutionTable;
 
@@ -52,7 +53,8 @@ void anAnswerStaysUntilItIsReplaced() {
   table.add(one(answer("a", "/2")));
   expect(table.find("a")->path == "/1",
          "a resolved answer outlives its freshness and later answers");
-  expect(table.replace(one(answer("a", "/2"))) == std::vector<std::string>{"a"},
+  const std::vector<Move> moved = table.replace(one(answer("a", "/2")));
+  expect(moved.size() == 1 && moved[0].path == "/1" && moved[0].newPath == "/2",
          "a move is reported");
   expect(table.replace(one(answer("a", "/2"))).empty(), "no move, no report");
   expect(table.find("a")->path == "/2", "a replaced answer is the new one");
@@ -83,6 +85,15 @@ std::vector<std::string> sorted(std::vector<std::string> texts) {
   return texts;
 }
 
+std::vector<std::string> identifiersOf(const std::vector<const Resolution*>& answers) {
+  std::vector<std::string> identifiers;
+  for (const Resolution* answer : answers) {
+    identifiers.push_back(answer->identifier);
+  }
+  std::sort(identifiers.begin(), identifiers.end());
+  return identifiers;
+}
+
 void whatIsHeldIsWhatMayChange() {
   ResolutionTable table(Freshness::kUntilRefreshed);
   Resolution pinned = answer("pinned", "/1");
@@ -91,7 +102,7 @@ void whatIsHeldIsWhatMayChange() {
   table.add(one(answer("floating", "/2", -1.0)));
   table.add(one(answer("failed", "", -1.0)));
   const std::vector<const Resolution*> before = table.held();
-  expect(sorted(table.floating()) == std::vector<std::string>{"failed", "floating"},
+  expect(identifiersOf(before) == std::vector<std::string>{"failed", "floating"},
          "an expired answer is held, a pinned one can't change");
   table.replace(one(answer("floating", "/3")));
   expect(std::any_of(before.begin(), before.end(),

@@ -119,6 +119,57 @@ void badFilesPinNothing() {
   expect(some->size() == 1 && some->find("x:a") != nullptr, "a bad entry harms no other");
 }
 
+void everythingThatJsonCanSay() {
+  const std::string entry =
+      R"({"other": [{"deep": [1.5e3, -0, true, false, null]}], "reference": "x:\u00e4\ud83d\ude00\n",)"
+      R"( "path": "/a\\b\"c\/d", "modified": 1795705031.500728, "size": 12e2, "immutable": true,)"
+      R"( "version": 7, "name": "n"})";
+  // The header may stand last, as in a file that another program sorted.
+  const auto pins = Pins::at(
+      write("all.json", "{\"entities\":[" + entry + "],\n\"manager\":\"late\",\"bifrost_pins\":1}"),
+      NotPinned::kFail, "");
+  const Resolution* answer = pins->find("x:\xc3\xa4\xf0\x9f\x98\x80\n");
+  expect(answer != nullptr && answer->path == "/a\\b\"c/d", "escapes in texts");
+  expect(answer->modified == 1795705031.500728 && answer->immutable, "numbers and flags");
+  expect(answer->version.empty() && answer->name == "n", "a number is no version");
+  expect(answer->manager == "late", "the header's manager, wherever it stands");
+}
+
+void aLongTextOfEscapesIsReadInOneGo() {
+  std::string escapes;
+  for (int i = 0; i < 1'000'000; ++i) {
+    escapes += "\\n";
+  }
+  const auto pins = Pins::at(write("long.json", "{\"a\": \"" + escapes + "\"," +
+                                                    pinsText(entry("x:a", "/a", 5)).substr(1)),
+                             NotPinned::kFail, "");
+  expect(pins->size() == 1, "a text of a million escapes");  // in less than the test's time
+}
+
+void whatIsNoJsonPinsNothing() {
+  const std::string good = pinsText(entry("x:a", "/a", 5));
+  const std::vector<std::string> bad = {
+      good + "}",
+      good + " 1",
+      good.substr(0, good.size() - 1),
+      "{\"a\": 01," + good.substr(1),
+      "{\"a\": tru," + good.substr(1),
+      "{\"a\": \"\\x\"," + good.substr(1),
+      "{\"a\": \"\\ud800\"," + good.substr(1),
+      "{\"a\" 1," + good.substr(1),
+      "{\"a\": [1,]," + good.substr(1),
+      "{\"a\": 1.," + good.substr(1),
+      "{\"a\": -," + good.substr(1),
+      "{a: 1," + good.substr(1),
+      "{\"a\": \"\n\"," + good.substr(1),
+  };
+  for (std::size_t i = 0; i < bad.size(); ++i) {
+    const auto pins =
+        Pins::at(write("nojson" + std::to_string(i) + ".json", bad[i]), NotPinned::kFail, "");
+    expect(pins->size() == 0, bad[i].c_str());
+  }
+}
+
 void damagedFilesHarmNobody() {
   const std::string text = pinsText(entry("x:a", "/a", 5) + "," + entry("x:b", "/b", 6));
   std::mt19937 random(1);
@@ -170,6 +221,9 @@ int main(int argc, char** argv) {
   aFileThatIsGoneIsAFailure();
   foldersOfOtherSites();
   badFilesPinNothing();
+  everythingThatJsonCanSay();
+  aLongTextOfEscapesIsReadInOneGo();
+  whatIsNoJsonPinsNothing();
   damagedFilesHarmNobody();
   manyThreadsAtOnce();
   if (failures == 0) {

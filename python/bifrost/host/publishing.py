@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bifrost.context import Context
-from bifrost.errors import AssetException, BatchCancelledException
+from bifrost.errors import (
+    AssetException,
+    BatchCancelledException,
+    Code,
+    InvalidReferenceException,
+)
 from bifrost.host.asking import Asking, parsed
 from bifrost.host.batch_options import OnError, Progress
 from bifrost.host.batches import Options
@@ -321,10 +326,18 @@ class PublishingCalls(Asking):
         Remove an asset that nothing needs, and all its versions. Their numbers are never used again.
 
         Raises:
+            InvalidReferenceException: *asset_uri* names a version: none goes alone.
             AssetNotFoundException: no such asset; with suggestions.
             ConflictException: another asset has a relationship to it; names which.
         """
-        asset_id = parsed(asset_uri).asset_id
+        asked = parsed(asset_uri)
+        if asked.version is not None:
+            raise InvalidReferenceException(
+                "an asset is deleted with all its versions: name it without one, or deprecate it",
+                asset_uri=asset_uri,
+                code=Code.MALFORMED_REFERENCE,
+            )
+        asset_id = asked.asset_id
         catalogue = self.session.own_catalogue("deleting")
         catalogue.delete(asset_id, user=self._user(context))
         self._forget(asset_id)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bifrost.usd.layer_table import StageLayer
     from bifrost.usd.permissions import Asker
+    from bifrost.usd.refreshing import Refreshed
 
 
 class UsdLayerCalls(Asking):
@@ -99,11 +100,12 @@ class UsdLayerCalls(Asking):
             ConfigurationError: the resolver plugin isn't installed.
             AssetException: as `resolve_asset_path`.
         """
-        from bifrost.usd.stage_opening import context_for, open_stage
+        from bifrost.usd.contexts import in_force
+        from bifrost.usd.stage_opening import open_stage
 
-        asked = context_for(context)
+        asked = in_force(context)
         root, path = self._root(asset_uri, asked)
-        return open_stage(self._asker(root, asked), path, asked, load=load, mask=mask)
+        return open_stage(self._asker(root, asked), path, context, load=load, mask=mask)
 
     @recorded
     def get_usd_layers(
@@ -138,6 +140,23 @@ class UsdLayerCalls(Asking):
         root = stage.GetRootLayer().identifier
         permissions.apply(stage, self._asker(root, context))
         return stage_layers(stage)
+
+    @recorded
+    def refresh(self, stage: Usd.Stage) -> Refreshed:
+        """
+        Ask anew for what floats on *stage*, recompose what moved, and return it: from which version to
+        which. Only this stage's context is refreshed; others stay as they are. On the main thread.
+
+        One question to our own catalogue whether anything changed, and one for what did; one to
+        another manager for all that floats. Where nothing moved no notice is sent. An outage leaves
+        everything as it was.
+
+        Raises:
+            ConfigurationError: *stage* is no open stage.
+        """
+        from bifrost.usd.refreshing import refresh
+
+        return refresh(stage)
 
     def _root(self, asset_uri: str, context: Context | None) -> tuple[str, str]:
         """Return what to open, and its file; files are made absolute."""

@@ -17,7 +17,7 @@ from bifrost.errors import TierError
 from bifrost.model.entity_reference import names_of, parse
 from bifrost.model.projects import also_meant
 from bifrost.pipeline.cache import subject_of
-from bifrost.pipeline.workers import Workers
+from bifrost.pipeline.workers import Job, Workers
 from bifrost.settings import Settings
 from bifrost.tiers.following import Follower, News
 from bifrost.tiers.lmdb import LmdbTier
@@ -63,6 +63,7 @@ class Caching:
                 self._announce,
             )
         self._looking = Workers(1, "bifrost-look")
+        self._stuck: Job[Any] | None = None
         self._started = False
         self._noted: object | None = None
         url = settings.cache.distributed_url
@@ -81,6 +82,7 @@ class Caching:
     def after_fork(self) -> None:
         """Start over in a forked child, whose tiers and followers have done so by themselves."""
         self._looking.after_fork()
+        self._stuck = None
         self._started = False
 
     def begin(self) -> None:
@@ -109,6 +111,28 @@ class Caching:
         if told is None or told:
             self._announce(News(told, 0, 0))
             self.tiers.invalidate(told)
+
+    def follow(self) -> None:
+        """
+        Hear now of what others changed. One question to the catalogue.
+
+        Raises:
+            CatalogueError: it can't be asked.
+            TierError: other processes of this host could not be told.
+        """
+        self.tiers.catch_up()
+        if self.follower is not None:
+            self.follower.look()
+
+    def follow_within(self, seconds: float) -> bool:
+        """Hear of what others changed until now; whether that was done within *seconds*."""
+        if self._stuck is not None and not self._stuck.done.is_set():
+            return False  # each that hangs behind it would be waited for in vain
+        job = self._stuck = self._looking.submit(self.follow)
+        if job is None or not job.done.wait(seconds):
+            return False
+        self._looking.forget(job)
+        return job.error is None
 
     def known_subjects(self, limit: int = 20_000) -> list[bytes]:
         """Return up to *limit* of the references that this process has lately used."""

@@ -299,9 +299,11 @@ class Session:
             CatalogueError: it can't be asked.
             TierError: other processes of this host could not be told.
         """
-        self._caching.tiers.catch_up()
-        if self._caching.follower is not None:
-            self._caching.follower.look()
+        self._caching.follow()
+
+    def follow_within(self, seconds: float) -> bool:
+        """As `follow`, for who can't wait longer and needs no reason: whether it was done."""
+        return self._caching.follow_within(seconds)
 
     def configure(self, settings: Settings) -> None:
         """

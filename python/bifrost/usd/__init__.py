@@ -7,6 +7,7 @@ from typing import Any
 
 _STAGE = ("register_plugin", "resolutions", "resolver_stats", "warm")
 _STALENESS = ("Stale", "on_stale", "stale")
+_REFRESHING = ("Moved", "Refreshed", "refresh")
 
 
 def __getattr__(name: str) -> Any:
@@ -18,4 +19,12 @@ def __getattr__(name: str) -> Any:
         from bifrost.usd import staleness
 
         return getattr(staleness, name)
+    if name in _REFRESHING:
+        from bifrost.usd import refreshing
+
+        return getattr(refreshing, name)
+    if name == "context":
+        from bifrost.usd import contexts
+
+        return contexts.context
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext
+from pathlib import Path
 from time import monotonic, perf_counter, time
 from typing import Any
 
@@ -22,12 +23,15 @@ from bifrost.errors import BifrostError, Code, PermissionDeniedException, TierEr
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.resolution import STAND_INS
 from bifrost.monitoring import tracing
+from bifrost.pipeline.cache import subject_of
 from bifrost.session import Session, current, current_if_any
 from bifrost.tiers.fork import reset_in_child
-from bifrost.usd import wire
+from bifrost.tiers.invalidation import Names
+from bifrost.tiers.tiered import TieredCache
+from bifrost.usd import coming, wire
 from bifrost.usd.closures import Closure, Closures, root_state
 from bifrost.usd.later import Later
-from bifrost.usd.staleness import watch
+from bifrost.usd.staleness import LOOK_S, watch
 
 # References that follow one another this closely belong to one opening, where no context says so.
 _SAME_OPENING_S = 2.0
@@ -51,6 +55,8 @@ class Bridge:
         self._closures.after_fork()
         self._lock = threading.Lock()
         self._leaders: dict[str, tuple[str, float]] = {}
+        # For each context up to which change what it holds is true, in the numbers of which caches.
+        self._true_at: dict[tuple[str, str], tuple[TieredCache, int]] = {}
         self._failed: dict[str, tuple[str, ...]] = {}
 
     @property
@@ -94,8 +100,18 @@ class Bridge:
         sequence = tiers.sequence()
         with _span(who, root, identifiers) if known == "0" else nullcontext():
             reply = self._answered(who, policy, root, identifiers, known)
+        if known != "unbound":
+            self._note_true_at((policy, root), tiers, sequence)
         watch.answered(tiers, sequence)
         return reply
+
+    def _note_true_at(self, context: tuple[str, str], tiers: TieredCache, sequence: int) -> None:
+        with self._lock:
+            if len(self._true_at) >= _MOST_REMEMBERED:
+                self._true_at.clear()
+            of, number = self._true_at.get(context, (tiers, sequence))
+            # An earlier context of the same value may be long gone: then this asks for too much, once.
+            self._true_at[context] = (tiers, min(number, sequence) if of is tiers else sequence)
 
     def _answered(
         self, who: ContextSnapshot, policy: str, root: str, identifiers: list[str], known: str
@@ -117,9 +133,13 @@ class Bridge:
         answers.update(news)
         return self._encoded(answers.items(), start, is_complete)
 
-    def refresh(self, policy: str, root: str, identifiers: list[str]) -> bytes:
+    def refresh(self, policy: str, root: str, settled: str, unsettled: str) -> bytes:
         """
-        Ask the manager anew for *identifiers*, in one batch; an outage leaves an answer as it was.
+        Ask the manager anew, in one batch; an outage leaves an answer as it was.
+
+        Of what it has answered, *settled*, only for what our own catalogue says may have changed since:
+        that is one question, however much the context holds. Another manager is asked for all of it. For
+        *unsettled*, which failed or which something else answered, in any case. Both are joined by NUL.
 
         What moved is invalidated for everybody, and the root's closure knows it at once: the next
         opening must not go back to what this one left.
@@ -128,6 +148,33 @@ class Bridge:
         if isinstance(who, Failure):
             return wire.encode([])
         start = perf_counter()
+        context, tiers = (policy, root), self.session.tiers
+        outdated, sequence = self._outdated(context, settled)
+        identifiers = [*outdated, *filter(None, unsettled.split("\0"))]
+        answers = self._refreshed(who, root, identifiers) if identifiers else {}
+        if all(reference in answers for reference in outdated):
+            with self._lock:
+                self._true_at[context] = (tiers, sequence)
+        return self._encoded(answers.items(), start)
+
+    def _outdated(self, context: tuple[str, str], settled: str) -> tuple[list[str], int]:
+        """Return those of *settled* that may be another by now; and up to which change that is known."""
+        tiers = self.session.tiers
+        is_heard = self.session.uses_own_catalogue and self.session.follow_within(LOOK_S)
+        sequence = tiers.sequence()
+        of, number = self._true_at.get(context, (None, 0))
+        names: Names | None = None
+        if is_heard and of is tiers:
+            changed = () if number == sequence else tiers.invalidations.invalidated_since(number)
+            names = None if changed is None else Names(changed)
+        if names is not None and not len(names):
+            return [], sequence
+        references = filter(None, settled.split("\0"))
+        if names is None:
+            return list(references), sequence
+        return [ref for ref in references if names.covers(subject_of(ref))], sequence
+
+    def _refreshed(self, who: ContextSnapshot, root: str, identifiers: list[str]) -> dict[str, Any]:
         before = self.session.cache.peek(identifiers, who.scope)
         reply = self._ask(identifiers, who, fresh=True)
         answers = {
@@ -147,7 +194,7 @@ class Bridge:
             closures = self.closures
             closures.record(self._scope(who), root, answers, closures.tiers.sequence())
             self.later.run_all()
-        return self._encoded(answers.items(), start)
+        return answers
 
     def _invalidate(self, references: list[str]) -> None:
         try:
@@ -226,10 +273,16 @@ class Bridge:
         return None if found is None else list(dict.fromkeys([*references, *found]))
 
     def _ask(self, references: Iterable[str], who: ContextSnapshot, fresh: bool = False) -> Reply:
-        return self.session.resolve(references, who, fresh=fresh)
+        return coming.answered(
+            references, lambda asked: self.session.resolve(asked, who, fresh=fresh)
+        )
 
     def _scope(self, who: ContextSnapshot) -> bytes:
         return self.session.cache.scope(who.scope)
+
+    def encoded(self, reply: Reply) -> bytes:
+        """Return *reply* as C++ reads it."""
+        return self._encoded(reply.items(), 0.0)
 
     def _encoded(
         self, answers: Iterable[tuple[str, Any]], start: float, is_complete: bool = False
@@ -281,9 +334,56 @@ def resolve(policy: str, root: str, identifiers: str, known: str) -> bytes:
     return _bridge().resolve(policy, root, identifiers.split("\0"), known)
 
 
-def refresh(policy: str, root: str, identifiers: str) -> bytes:
-    """Answer anew for what floats; *identifiers* are joined by NUL."""
-    return _bridge().refresh(policy, root, identifiers.split("\0"))
+def refresh(policy: str, root: str, settled: str, unsettled: str) -> bytes:
+    """Answer anew for what floats; both are joined by NUL."""
+    return _bridge().refresh(policy, root, settled, unsettled)
+
+
+def root_settings(root: str) -> bytes:
+    """
+    Return the policy that the root layer *root* gives itself (`root_settings.py`).
+
+    The one crossing that touches Sdf: C++ makes it while a default context is made, when nothing of
+    Sdf is locked.
+    """
+    from bifrost.usd import root_settings as settings
+
+    return settings.policy_of(root).encode("utf-8", "surrogateescape")
+
+
+def why_not_writable(policy: str, identifier: str) -> bytes:
+    """Say why no version can be made of what *identifier* names; nothing where one can."""
+    from bifrost.usd import written
+
+    bridge = _bridge()
+    who = bridge.snapshot(policy)
+    if isinstance(who, Failure):
+        return _text(f"{who.message} [{who.code}]")
+    return _text(written.why_not(bridge.session, who, identifier))
+
+
+def publish(policy: str, identifier: str, path: str) -> bytes:
+    """
+    Publish the file *path* as a version of what *identifier* names.
+
+    Answers `published`, the version's file, and what floating references resolve to now, as `resolve`
+    does; or `failed` and why. NUL ends the first two.
+    """
+    from bifrost.usd import written
+
+    bridge = _bridge()
+    who = bridge.snapshot(policy)
+    if isinstance(who, Failure):
+        return _text(f"failed\0{who.message} [{who.code}]\0")
+    try:
+        made = written.publish(bridge.session, who, identifier, Path(path))
+    except Exception as error:  # noqa: BLE001  a validator's or a disk's trouble is an answer too
+        return _text(f"failed\0{written.told(error)}\0")
+    return _text(f"published\0{made.path}\0") + bridge.encoded(made.answers)
+
+
+def _text(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def warm() -> None:

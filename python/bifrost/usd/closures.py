@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from bifrost.errors import Code
 from bifrost.model.reply import Failure
-from bifrost.model.resolution import Resolution
+from bifrost.model.resolution import STAND_INS, Resolution
 from bifrost.pipeline.cache import subject_of
 from bifrost.tiers.invalidation import Names
 from bifrost.tiers.tier import FOREVER, Entry
@@ -134,6 +134,8 @@ class Closures:
         *sequence* is the tiers' change sequence from before the answers were asked for.
         """
         key = _key(scope, root)
+        # What stands in for the manager's answer in an outage is nobody's answer afterwards.
+        answers = {ref: out for ref, out in answers.items() if _is_own(out)}
         with self._lock:
             first_sequence, pending = self._pending.setdefault(key, (sequence, {}))
             pending.update(answers)
@@ -197,6 +199,10 @@ def root_state(root: str) -> tuple[int, float]:
 def resolved(answers: Iterable[tuple[str, Any]]) -> dict[str, Resolution]:
     """Return those of *answers* that resolved."""
     return {ref: outcome for ref, outcome in answers if isinstance(outcome, Resolution)}
+
+
+def _is_own(outcome: Any) -> bool:
+    return getattr(outcome, "tier", "") not in STAND_INS
 
 
 def _alias(scope: bytes, reference: str) -> bytes:

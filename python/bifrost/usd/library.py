@@ -38,6 +38,19 @@ class Table(NamedTuple):
     paths: dict[str, str]
 
 
+class Moves(NamedTuple):
+    """
+    What the last refresh of one resolver context moved.
+
+    Attributes:
+        name: The context, as `ArResolverContext` shows it.
+        moves: For each reference: itself, path, new path, version and new version.
+    """
+
+    name: str
+    moves: list[tuple[str, str, str, str, str]]
+
+
 def counters() -> dict[str, int] | None:
     """Return what the resolver counted since the process started; None while it isn't loaded."""
     told = _told("bifrost_resolver_stats")
@@ -51,6 +64,26 @@ def tables() -> list[Table]:
     """Return what the living contexts hold that may change, and what was resolved without one."""
     texts = _texts(_told("bifrost_resolver_held") or b"")
     return [_table(policy, texts) for policy in texts]
+
+
+def moves() -> list[Moves]:
+    """Return what the last refresh of each living context moved; contexts that stayed are left out."""
+    texts = _texts(_told("bifrost_resolver_moved") or b"")
+    return [_moves(policy, texts) for policy in texts]
+
+
+def _moves(policy: str, texts: Iterator[str]) -> Moves:
+    root, _, count = next(texts), next(texts), int(next(texts))
+    found = []
+    for _ in range(count):
+        reference, path, version, new_path, new_version = (next(texts) for _ in range(5))
+        found.append((reference, path, new_path, version, new_version))
+    return Moves(_name(policy, root), found)
+
+
+def _name(policy: str, root: str) -> str:
+    """Return how a context shows itself: `BifrostResolverContext::text`."""
+    return f"bifrost({';'.join(filter(None, (policy, root and f'root={root}')))})"
 
 
 def _table(policy: str, texts: Iterator[str]) -> Table:
@@ -95,7 +128,7 @@ def _loaded() -> Any:
 
 def _opened(path: str) -> ctypes.CDLL:
     library = ctypes.CDLL(path)
-    for name in ("bifrost_resolver_stats", "bifrost_resolver_held"):
+    for name in ("bifrost_resolver_stats", "bifrost_resolver_held", "bifrost_resolver_moved"):
         function = getattr(library, name, None)
         if function is not None:  # a library that was built before it had this one
             function.argtypes = (ctypes.c_char_p, ctypes.c_int)

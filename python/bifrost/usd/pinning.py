@@ -56,10 +56,10 @@ def pin(
         root=root if is_uri(root) else os.path.abspath(root),  # noqa: PTH100
         variants="selected" if selected_variants else "all",
         made=clock().astimezone(UTC).isoformat(timespec="seconds"),
-        by=str(effective(context).get("user") or login_name()),
+        by=str(effective(reached.context).get("user") or login_name()),
         manager=_manager(answers.values(), asked),
         openusd=openusd_version(),
-        policy=_shown(context),
+        policy=_shown(reached.context),
         entities=tuple(sorted((e for e in made if e.reference), key=_key)),
         files=tuple(sorted((e for e in made if not e.reference), key=_key)),
         unresolved=tuple(sorted(_unresolved(reached, gone))),

@@ -14,19 +14,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pxr import Ar, Sdf, Tf, Usd
+from pxr import Sdf, Tf, Usd
 
-from bifrost.context import Context, policy
-from bifrost.errors import BifrostError, ConfigurationError
+from bifrost.context import Context
+from bifrost.errors import ConfigurationError
 from bifrost.model.reply import Failure
 from bifrost.model.resolution import Resolution
 from bifrost.session import Session
 from bifrost.usd import stage as plugin
 from bifrost.usd.arcs import CLIP_TEMPLATE, AssetPathUse, is_expression, uses, uses_at
-from bifrost.usd.dependencies import Found, anchored, walk
+from bifrost.usd.contexts import for_root, in_force, resolver_context
+from bifrost.usd.dependencies import Found, anchored, looked_below, walk
 from bifrost.usd.folder import is_uri, matching
 from bifrost.usd.inspection import layer_named
-from bifrost.usd.opening import reason
+from bifrost.usd.opening import no_usd, reason
 from bifrost.usd.rewriting import frames
 
 _HASHES: Final = r"(?:\\#)+"
@@ -46,11 +47,13 @@ class Reach:
         found: The root and all the rest, by reference or absolute path, in the order it was met.
         answers: What each entity reference resolved to: `Resolution` or `Failure`.
         open_ended: (layer, asset path) of variable expressions that mean nothing under this root.
+        context: What it was resolved in; None for nobody in particular.
     """
 
     found: dict[str, Found]
     answers: dict[str, Any]
     open_ended: list[tuple[str, str]]
+    context: Context | None
 
     @property
     def problems(self) -> list[Found]:
@@ -79,7 +82,7 @@ def reach(
         plugin.warm()
     with contextlib.suppress(ConfigurationError):  # layers can be read without it
         plugin.register_plugin()
-    return _Reaching(session, context).reach(root, selected_variants=selected_variants)
+    return _Reaching(session, in_force(context)).reach(root, selected_variants=selected_variants)
 
 
 def asset_path_names(layer: Sdf.Layer, path: str, variables: Variables) -> list[str]:
@@ -114,11 +117,14 @@ class _Reaching:
 
     def reach(self, root: str, *, selected_variants: bool) -> Reach:
         layer = self._root_layer(root)
+        self.context = for_root(self.context, layer.realPath)
         self.variables = dict(layer.expressionVariables)
         if selected_variants:
-            self.composed = _composed(layer, self.context)
+            with looked_below(layer):
+                self.composed = _composed(layer, self.context)
         found = walk([root], self._answer, self._read)
-        return Reach({each.reference: each for each in found}, self.answers, list(self.open_ended))
+        names = {each.reference: each for each in found}
+        return Reach(names, self.answers, list(self.open_ended), self.context)
 
     def _answer(self, references: Iterable[str]) -> dict[str, Any]:
         asked = [each for each in references if each not in self.answers]
@@ -159,22 +165,18 @@ class _Reaching:
 
 def _composed(layer: Sdf.Layer, context: Context | None) -> dict[str, set[Sdf.Path]]:
     """Return the prim specs that compose when *layer* is opened as a stage with all its payloads."""
-    bound = [] if context is None else [_resolver_context(context)]
+    bound = [] if context is None else [resolver_context(context, layer.realPath)]
     try:
         with Usd.StageCacheContext(Usd.BlockStageCaches):
             stage = Usd.Stage.Open(layer, *bound, Usd.Stage.LoadAll)
-    except Tf.ErrorException as error:
-        raise BifrostError(f"{layer.identifier}: {reason(error)}") from error
+    except (Tf.ErrorException, UnicodeError) as error:
+        raise no_usd(layer.identifier, reason(error)) from error
     composed: dict[str, set[Sdf.Path]] = {each.realPath: set() for each in stage.GetUsedLayers()}
     for top in (stage.GetPseudoRoot(), *stage.GetPrototypes()):
         for prim in Usd.PrimRange.AllPrims(top):
             for spec in prim.GetPrimStack():
                 composed[spec.layer.realPath].add(spec.path)
     return composed
-
-
-def _resolver_context(context: Context) -> Ar.ResolverContext:
-    return Ar.GetResolver().CreateContextFromString("bifrost", policy(context))
 
 
 def _evaluated(expression: str, variables: Variables) -> str:

@@ -14,37 +14,21 @@ from typing import Any, Final, TypeAlias
 
 from pxr import Ar, Sdf, Tf, Usd
 
-from bifrost.context import Context, ContextSnapshot, current_context, from_policy, policy
-from bifrost.errors import AssetException, Code, ConfigurationError, InvalidTraitsException
+from bifrost.context import Context, ContextSnapshot
+from bifrost.errors import AssetException, Code, InvalidTraitsException
 from bifrost.model.entity_reference import is_asset_reference, parse, without_format_args
 from bifrost.session import Session
 from bifrost.usd import layer_metadata, opening, permissions, selections
 from bifrost.usd import stage as plugin
 from bifrost.usd.closures import Closures, root_state
+from bifrost.usd.contexts import for_root, given, resolver_context
+from bifrost.usd.dependencies import refuse_hanging
 from bifrost.usd.later import Later
 from bifrost.usd.permissions import Asker
 from bifrost.usd.warming import warm_roots
 
 Mask: TypeAlias = Usd.StagePopulationMask | str | Iterable[str]
 _LOADS: Final = {"all": Usd.Stage.LoadAll, "none": Usd.Stage.LoadNone}
-_SCHEME: Final = "bifrost"
-
-
-def context_for(context: Context | None) -> Context | None:
-    """
-    Return the context that a stage is opened in: *context*, else the active one, else `BIFROST_CONTEXT`'s.
-
-    Raises:
-        ConfigurationError: the variable can't be read.
-    """
-    given = context or current_context()
-    if given is not None:
-        return given
-    text = os.environ.get("BIFROST_CONTEXT", "")
-    try:
-        return from_policy(text) if text else None
-    except ValueError as error:
-        raise ConfigurationError(f"BIFROST_CONTEXT: {error}") from None
 
 
 def pinned_root(asset_uri: str, context: Context | None) -> str:
@@ -59,7 +43,7 @@ def pinned_root(asset_uri: str, context: Context | None) -> str:
     if not _has_pins(context):
         return ""
     plugin.warm()
-    with Ar.ResolverContextBinder(_resolver_context(context, "")):
+    with Ar.ResolverContextBinder(resolver_context(context)):
         return str(Ar.GetResolver().Resolve(asset_uri))
 
 
@@ -80,7 +64,7 @@ def open_stage(
     Args:
         asker: For whom.
         path: The root's file.
-        context: What it is resolved in; the plugin's own default by default.
+        context: What it is resolved in; what is in force for the root by default (`contexts.py`).
         load: `all` or `none` of the payloads, or a `Usd.Stage.InitialLoadSet`.
         mask: Prim paths, or the name of a mask that was published with the version; None for all.
 
@@ -96,9 +80,10 @@ def open_stage(
         opening.check(path)
     except AssetException as error:
         raise layer_metadata.about(asker.asset_uri, error) from error.__cause__
-    if not _has_pins(context):
-        _warm(asker, path, context)
-    stage = _opened(asker, path, context, loading, population)
+    asked = for_root(context, path)
+    if not _has_pins(asked):
+        _warm(asker, path, asked)
+    stage = _opened(asker, path, given(context), loading, population)
     selections.apply(stage, asker.asset_uri, asker.session)
     if population is not None:  # what it names may be in a variant that is remembered
         _check(stage, population)
@@ -123,7 +108,7 @@ def _loading(load: Any) -> Any:
 
 def _warm(asker: Asker, path: str, context: Context | None) -> None:
     if not _is_warm(asker.session, asker.who, path):
-        warm_roots([asker.asset_uri], asker.session, context=context)
+        refuse_hanging(warm_roots([asker.asset_uri], asker.session, context=context).problems)
 
 
 def _is_warm(session: Session, who: ContextSnapshot, path: str) -> bool:
@@ -145,7 +130,7 @@ def _opened(
     loading: Any,
     population: Usd.StagePopulationMask | None,
 ) -> Usd.Stage:
-    bound = _resolver_context(context, path)
+    bound = resolver_context(context, path)
     try:
         # Bound: a stage's own context is made too late for its root (an approved shot's newest version).
         with Ar.ResolverContextBinder(bound):
@@ -160,18 +145,6 @@ def _opened(
         raise layer_metadata.about(asker.asset_uri, failed) from error
     except InvalidTraitsException as error:
         raise layer_metadata.about(asker.asset_uri, error) from None
-
-
-def _resolver_context(context: Context | None, path: str) -> Ar.ResolverContext:
-    resolver = Ar.GetResolver()
-    text = policy(context) if context is not None else ""
-    if not text:
-        return (
-            resolver.CreateDefaultContextForAsset(path) if path else resolver.CreateDefaultContext()
-        )
-    # As a default context has it: what the root names by a bare path is looked for beside it, too.
-    folder = os.path.dirname(path)  # noqa: PTH120  USD leaves links alone
-    return resolver.CreateContextFromStrings([("", folder), (_SCHEME, text)])
 
 
 # Masks

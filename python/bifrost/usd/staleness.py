@@ -30,8 +30,8 @@ Hook = Callable[[list[str]], object]
 
 # What belongs to one publish is invalidated within this time, and told at once.
 _GATHER_S: Final = 0.1
-# How long what others changed is waited for: a database that hangs must not hang an application.
-_LOOK_S: Final = 2.0
+LOOK_S: Final = 2.0
+"""Seconds that what others changed is waited for: a database that hangs must not hang an application."""
 # How long the end of the process waits for a hook that is being called.
 _EXIT_S: Final = 2.0
 _EVERYTHING: Final = beginning_with(b"")
@@ -77,7 +77,7 @@ def stale() -> list[Stale]:
     if not tables:
         return []
     session = current()
-    _hear_of_others(session)
+    session.follow_within(LOOK_S)  # where that can't be done, resolving meets the same trouble
     held: dict[str, dict[str, None]] = {}
     for table in tables:
         held.setdefault(table.policy, {}).update(dict.fromkeys(table.paths))
@@ -293,28 +293,5 @@ def _is_stopgap(outcome: Any) -> bool:
     return outcome.is_outage if isinstance(outcome, Failure) else outcome.tier in STAND_INS
 
 
-def _hear_of_others(session: Session) -> None:
-    """Hear of what others changed until now; give up where that can't be known in reasonable time."""
-    global _stuck  # noqa: PLW0603  one for the process: each that hangs would be a thread more
-    if _stuck is not None and _stuck.is_alive():
-        return
-    look = threading.Thread(target=_follow, args=(session,), name="bifrost-look", daemon=True)
-    try:
-        look.start()
-    except RuntimeError:  # the interpreter is ending, or there are no threads to be had
-        return
-    look.join(_LOOK_S)
-    if look.is_alive():
-        _stuck = look
-
-
-def _follow(session: Session) -> None:
-    import contextlib
-
-    with contextlib.suppress(Exception):  # resolving meets the same trouble
-        session.follow()
-
-
 watch: Final = Watch(_held_references)
 """The hooks of this process."""
-_stuck: threading.Thread | None = None

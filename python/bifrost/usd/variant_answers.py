@@ -20,15 +20,16 @@ from typing import Any, Final, NamedTuple
 import msgpack
 from pxr import Ar, Sdf, Tf, Usd
 
-from bifrost.context import Context, ContextSnapshot, current_context, policy
+from bifrost.context import Context, ContextSnapshot
 from bifrost.errors import ConfigurationError
 from bifrost.model.entity_reference import without_format_args
 from bifrost.model.resolution import Resolution
 from bifrost.pipeline.cache import subject_of
 from bifrost.session import Session
 from bifrost.tiers.tier import FOREVER, Entry
-from bifrost.usd import selections
+from bifrost.usd import opening, selections
 from bifrost.usd import stage as plugin
+from bifrost.usd.contexts import given, resolver_context
 from bifrost.usd.folder import is_uri
 from bifrost.usd.opening import no_usd, reason
 from bifrost.usd.variant_names import default_path, no_such_prim, parsed_path
@@ -116,6 +117,7 @@ class _Look:
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         location = asked.locate()
+        opening.glance(location)  # making a context reads it
         if is_uri(asked.asset_uri):
             plugin.register_plugin()
         else:
@@ -156,7 +158,7 @@ class _Look:
         try:
             with Usd.StageCacheContext(Usd.BlockStageCaches):
                 stage = Usd.Stage.OpenMasked(self.layer, session_layer, self._context, mask, load)
-        except Tf.ErrorException as error:
+        except (Tf.ErrorException, UnicodeError) as error:
             raise no_usd(self._asked.asset_uri, reason(error)) from error
         selections.apply(stage, self._asked.asset_uri, self._asked.session)
         return stage
@@ -180,12 +182,8 @@ def _root_layer(
 
 def _resolver_context(asked: Asked, location: Path) -> tuple[Ar.ResolverContext, bool]:
     """Return the context to open the asset in, the asker's or the default; and whether that."""
-    context = asked.context or current_context()
-    if context is None:
-        return Ar.GetResolver().CreateDefaultContextForAsset(str(location)), True
-    # With the search path that the default has, too.
-    strings = [("bifrost", policy(context)), ("", str(location.parent))]
-    return Ar.GetResolver().CreateContextFromStrings(strings), False
+    context = given(asked.context)
+    return resolver_context(context, str(location)), context is None
 
 
 def _sets_at(stage: Usd.Stage, path: Sdf.Path, uri: str) -> dict[str, VariantSet] | None:

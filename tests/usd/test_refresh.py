@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`refresh` gives a stage what its references mean now, says what moved, and asks no more than it must."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bifrost.testing.show import Show, layer
+
+PRELUDE = """
+import sys, time
+from pathlib import Path
+import bifrost.usd
+from bifrost.usd import resolver_stats
+bifrost.usd.warm()
+from pxr import Ar, Sdf, Tf, Usd
+from bifrost import bifrost_host as host
+from bifrost.context import Context
+from bifrost.session import current
+from bifrost.settings import load
+from bifrost.testing.show import Show, layer
+
+def value(stage, path="/p0"):
+    return stage.GetPrimAtPath(path).GetAttribute("v").Get()
+
+def short(refreshed):
+    return [(each.reference.rpartition("/")[2], each.version, each.new_version) for each in refreshed.moved]
+
+def trips():
+    return current().stats()["manager"]["round_trips"]
+
+def asked():
+    return current().stats()["cache"]["misses"]
+
+class Notices:
+    def __init__(self):
+        self.sent = 0
+        self._key = Tf.Notice.RegisterGlobally("ArNotice::ResolverChanged", self._heard)
+    def _heard(self, notice, sender):
+        self.sent += 1
+"""
+
+
+@pytest.fixture
+def run(run_python):
+    """Run source after the prelude and return the lines it printed."""
+
+    def run_source(source: str, *arguments: object, **options: object) -> list[str]:
+        return run_python(PRELUDE + source, *arguments, **options).stdout.splitlines()
+
+    return run_source
+
+
+@pytest.fixture
+def bifrost(run_python):
+    """Run the command line and return what it printed."""
+    source = "import sys; from bifrost.cli.main import run; sys.exit(run(sys.argv[1:]))"
+
+    def run_command(*arguments: object) -> str:
+        return run_python(source, *arguments).stdout
+
+    return run_command
+
+
+def test_what_moved_is_told_with_its_versions(show: Show, run) -> None:
+    """
+    From which version to which, with the files; what did not move is not in it, and the stage shows it.
+    """
+    leaves = [show.publish(f"leaf{i}.usda", layer(value="1")) for i in range(3)]
+    root = show.root("root.usda", *leaves)
+
+    lines = run(
+        """
+stage = Usd.Stage.Open(sys.argv[1])
+print(value(stage), bool(host.refresh(stage)))
+show = Show(Path(sys.argv[2]))
+show.publish("leaf1.usda", layer(value="2"))
+done = host.refresh(stage)
+print(short(done), done.root_moved, value(stage, "/p0"), value(stage, "/p1"))
+[moved] = done.moved
+print(Path(moved.path).parent.name, Path(moved.new_path).parent.name)
+print(bool(host.refresh(stage)))
+""",
+        root,
+        show.folder,
+    )
+
+    assert ["1 False", "[('leaf1.usda', '1', '2')] False 1 2", "v1 v2", "False"] == lines
+
+
+def test_what_did_not_resolve_is_composed_when_it_came(show: Show, run) -> None:
+    """
+    References, sublayers, those inside referenced layers, too: published after the stage was opened.
+
+    The session layer is as it was, and a stage of another context too.
+    """
+    nested = layer(references=("bifrost:///assets/later.usda",)).replace('}\ndef "p0"', 'def "p0"')
+    inner = show.publish("inner.usda", nested + "}\n")
+    stacked = show.publish("stacked.usda", layer(sublayers=("bifrost:///assets/deep.usda",)))
+    root = show.root("root.usda", inner, "bifrost:///assets/later.usda", stacked)
+    root.write_text(
+        root.read_text().replace("(", "(subLayers = [@bifrost:///assets/sub.usda@]\n", 1)
+    )
+
+    lines = run(
+        """
+stage = Usd.Stage.Open(sys.argv[1])
+other = Usd.Stage.Open(Sdf.Layer.FindOrOpen(sys.argv[1]), bifrost.usd.context(Context(user="b")))
+before = stage.GetSessionLayer().ExportToString()
+show = Show(Path(sys.argv[2]))
+show.publish("later.usda", layer(value="2"))
+show.publish("sub.usda", layer(value="3").replace('"a"', '"sub"'))
+show.publish("deep.usda", layer().replace('v = ""', 'w = "4"'))
+print(short(host.refresh(stage)))
+print(value(stage, "/p0/p0"), value(stage, "/p1"), value(stage, "/sub"))
+print(stage.GetAttributeAtPath("/p2.w").Get())
+print(stage.GetSessionLayer().ExportToString() == before, bool(other.GetPrimAtPath("/sub")))
+""",
+        root,
+        show.folder,
+    )
+
+    assert [
+        "[('deep.usda', '', '1'), ('later.usda', '', '1'), ('sub.usda', '', '1')]",
+        "2 2 3",
+        "4",
+        "True False",
+    ] == lines
+
+
+def test_where_nothing_moved_nobody_is_told_and_the_manager_is_not_asked(show: Show, run) -> None:
+    """
+    One question to the catalogue whether anything changed: no notice, no round trip to the manager.
+    """
+    references = show.levels(depth=4, width=10)
+    root = show.root("root.usda", *references)
+
+    lines = run(
+        """
+stage = Usd.Stage.Open(sys.argv[1])
+follower = current()._caching.follower
+notices, trips_before, looks = Notices(), trips(), follower.looks
+print(host.refresh(stage).moved, notices.sent, trips() - trips_before, follower.looks - looks)
+""",
+        root,
+    )
+
+    assert ["() 0 0 1"] == lines
+
+
+def test_what_moved_is_asked_for_in_one_round_trip(show: Show, run) -> None:
+    """
+    Three new versions among forty layers: one request to the manager, of three, and one notice.
+    """
+    references = show.levels(depth=4, width=10)
+    root = show.root("root.usda", *references)
+
+    lines = run(
+        """
+stage = Usd.Stage.Open(sys.argv[1])
+show = Show(Path(sys.argv[2]))
+for i in range(3):
+    show.publish("l0_%d.usda" % i, layer(value="new"))
+notices, trips_before, asked_before = Notices(), trips(), asked()
+print(len(host.refresh(stage).moved), notices.sent, trips() - trips_before, asked() - asked_before)
+""",
+        root,
+        show.folder,
+    )
+
+    assert ["3 1 1 3"] == lines
+
+
+def test_a_change_that_came_before_the_answers_were_heard_of_is_not_lost(show: Show, run) -> None:
+    """
+    Published while the stage was opening, after its answers were made and before it was told of.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    root = show.root("root.usda", leaf)
+
+    lines = run(
+        """
+from bifrost.settings import load
+first = Usd.Stage.Open(sys.argv[1])  # the cache holds version 1 now
+Show(Path(sys.argv[2])).publish("leaf.usda", layer(value="2"))
+second = Usd.Stage.Open(Sdf.Layer.FindOrOpen(sys.argv[1]), bifrost.usd.context(Context(user="b")))
+third = Usd.Stage.Open(Sdf.Layer.FindOrOpen(sys.argv[1]), bifrost.usd.context())
+for stage in (second, third, first):
+    host.refresh(stage)
+print(value(first), value(second), value(third))
+""",
+        root,
+        show.folder,
+    )
+
+    assert ["2 2 2"] == lines
+
+
+def test_a_root_opened_by_reference_that_moved_wants_to_be_opened_again(show: Show, run) -> None:
+    """
+    OpenUSD gives a stage no other root; the result says so.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+
+    lines = run(
+        """
+stage = host.open_usd_stage(sys.argv[1])
+Show(Path(sys.argv[2])).publish("leaf.usda", layer(value="2"))
+done = host.refresh(stage)
+print(short(done), done.root_moved, value(stage, "/a"), value(host.open_usd_stage(sys.argv[1]), "/a"))
+""",
+        leaf,
+        show.folder,
+    )
+
+    assert ["[('leaf.usda', '1', '2')] True 1 2"] == lines
+
+
+def test_what_is_deleted_under_an_open_stage_is_told_and_goes(show: Show, run) -> None:
+    """
+    Nothing happens to the stage before the refresh; then it composes without.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    root = show.root("root.usda", leaf)
+
+    lines = run(
+        """
+stage = Usd.Stage.Open(sys.argv[1])
+host.delete_asset(sys.argv[2])
+print(value(stage))
+print(short(host.refresh(stage)), stage.GetPrimAtPath("/p0").HasAttribute("v"))
+""",
+        root,
+        leaf,
+    )
+
+    assert ["1", "[('leaf.usda', '1', '')] False"] == lines
+
+
+def test_only_the_prims_that_moved_recompose(show: Show, run) -> None:
+    """
+    Of two prims the one whose asset moved, told by USD's own notice.
+    """
+    leaves = [show.publish(f"leaf{i}.usda", layer(value="1")) for i in range(2)]
+    root = show.root("root.usda", *leaves)
+
+    lines = run(
+        """
+stage = Usd.Stage.Open(sys.argv[1])
+resynced = []
+key = Tf.Notice.Register(
+    Usd.Notice.ObjectsChanged, lambda notice, _: resynced.extend(map(str, notice.GetResyncedPaths())), stage)
+Show(Path(sys.argv[2])).publish("leaf1.usda", layer(value="2"))
+host.refresh(stage)
+print(resynced)
+""",
+        root,
+        show.folder,
+    )
+
+    assert ["['/p1']"] == lines
+
+
+def test_a_stage_of_another_context_reads_on_while_one_is_refreshed(show: Show, run) -> None:
+    """
+    T5, T7: two stages side by side, one refreshed a hundred times, the other read from threads.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    root = show.root("root.usda", leaf)
+
+    lines = run(
+        """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+moving = Usd.Stage.Open(sys.argv[1])
+staying = Usd.Stage.Open(
+    Sdf.Layer.FindOrOpen(sys.argv[1]), bifrost.usd.context(version_policy=1))
+show, over = Show(Path(sys.argv[2])), threading.Event()
+def read():
+    seen = set()
+    while not over.is_set():
+        seen.add(value(staying))
+    return seen
+with ThreadPoolExecutor(3) as threads:
+    reading = [threads.submit(read) for _ in range(3)]
+    for number in range(2, 22):
+        show.publish("leaf.usda", layer(value=str(number)))
+        for _ in range(5):
+            host.refresh(moving)
+        assert value(moving) == str(number)
+    over.set()
+    print(set().union(*(each.result(timeout=30) for each in reading)), value(moving))
+print(host.refresh(staying).moved)
+""",
+        root,
+        show.folder,
+    )
+
+    assert ["{'1'} 21", "()"] == lines
+
+
+@pytest.mark.parametrize("wrong", ["None", "'shot.usda'", "Sdf.Layer.CreateAnonymous()"])
+def test_what_is_no_stage_is_refused(wrong: str, run) -> None:
+    """
+    With a message, not with what Boost says.
+    """
+    lines = run(
+        f"""
+from bifrost.errors import ConfigurationError
+try:
+    host.refresh({wrong})
+except ConfigurationError as error:
+    print(error)
+"""
+    )
+
+    assert ["refresh: expected an open Usd.Stage"] == [line.partition(",")[0] for line in lines]
+
+
+def test_a_stage_without_references_is_refreshed_to_nothing(run) -> None:
+    """
+    One in memory, whose context asks nobody.
+    """
+    assert ["()"] == run("print(host.refresh(Usd.Stage.CreateInMemory()).moved)")
+
+
+def test_the_command_prints_what_moved(show: Show, run, bifrost) -> None:
+    """
+    As a table and as JSON, for what the caches of the host held; then there is nothing to say.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    root = show.root("root.usda", leaf)
+    run("Usd.Stage.Open(sys.argv[1])", root)
+    moves = []
+    for number in ("2", "3"):
+        show.publish("leaf.usda", layer(value=number))
+        arguments = ["--json"] if number == "3" else []
+        moves.append(bifrost("usd", "refresh", root, *arguments))
+
+    assert [["bifrost:///assets/leaf.usda", "1", "2"]] == [
+        row.split()[:3] for row in moves[0].splitlines()[1:]
+    ]
+    assert [("2", "3")] == [(each["version"], each["new_version"]) for each in json.loads(moves[1])]
+    assert f"{root}: nothing moved\n" == bifrost("usd", "refresh", root)
+
+
+def test_what_failed_in_an_outage_is_there_when_the_catalogue_is_back(show: Show, run) -> None:
+    """
+    Nothing changed in the catalogue meanwhile: what failed is asked for nevertheless.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    root = show.root("root.usda", leaf)
+    show.catalogue.close()
+
+    lines = run(
+        """
+database = Path(load().catalogue_url.removeprefix("sqlite:///"))
+hidden = database.with_suffix(".hidden")
+database.rename(hidden)
+database.mkdir()
+stage = Usd.Stage.Open(sys.argv[1])
+print(stage.GetPrimAtPath("/p0").HasAttribute("v"), host.refresh(stage).moved)
+database.rmdir()
+hidden.rename(database)
+end = time.monotonic() + 30
+while not (done := host.refresh(stage)):
+    assert time.monotonic() < end, "it never came back"
+    time.sleep(0.05)
+print(short(done), value(stage))
+""",
+        root,
+        env={
+            "BIFROST_BREAKER__COOLDOWN_S": "0.1",
+            "BIFROST_CACHE__NEGATIVE_TTL_S": "0.1",
+            "BIFROST_RETRY__ATTEMPTS": "1",
+        },
+    )
+
+    assert ["False ()", "[('leaf.usda', '', '1')] 1"] == lines
