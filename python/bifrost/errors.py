@@ -11,10 +11,10 @@ BifrostError
 │   │   └── DeadlineExceededException      it did not answer in time
 │   ├── InvalidReferenceException        malformed, or of another manager
 │   ├── LocationException                resolved, but to no file that is there
-│   ├── LayerException                   its file is no layer that USD can open
 │   ├── StorageException                 files can't be put where published files lie
 │   ├── AccessModeException              not available for this kind of access
 │   ├── InvalidTraitsException           the traits asked for or given don't fit
+│   │   └── LayerException                 its file is no layer that USD can open
 │   ├── ConflictException                somebody else was faster
 │   ├── PublishRefusedException          validators found errors (`findings`)
 │   ├── UnsupportedOperationException    this manager can't do that
@@ -173,10 +173,6 @@ class LocationException(AssetException):
     """The entity exists and has no location that USD can open."""
 
 
-class LayerException(AssetException):
-    """What the entity resolves to is no layer that USD can open; the message says why."""
-
-
 class StorageException(AssetException):
     """Files can't be put where published files lie: no room, no permission."""
 
@@ -187,6 +183,10 @@ class AccessModeException(AssetException):
 
 class InvalidTraitsException(AssetException):
     """The traits asked for or given don't fit the entity."""
+
+
+class LayerException(InvalidTraitsException):
+    """The file, or what the entity resolves to, is no layer that USD can open; the message says why."""
 
 
 class ConflictException(AssetException):

@@ -41,7 +41,7 @@ class UsdPinCalls(Asking):
         Raises:
             AssetException: *root* doesn't resolve.
             BifrostError: *root* can't be opened.
-            OSError: *path* can't be written.
+            StorageException: *path* can't be written.
         """
         from bifrost.usd.pinning import pin
 
@@ -97,7 +97,7 @@ class UsdPinCalls(Asking):
             AssetException: *root* doesn't resolve.
             BifrostError: *root* can't be opened.
             ConfigurationError: *directory* is there and not empty.
-            OSError: it can't be written.
+            StorageException: it can't be written.
         """
         from bifrost.usd.localizing import localize
 
@@ -114,7 +114,7 @@ class UsdPinCalls(Asking):
             AssetException: *root* doesn't resolve.
             BifrostError: *root* can't be opened, or is a package itself.
             ConfigurationError: *path* doesn't end in `.usdz`.
-            OSError: it can't be written.
+            StorageException: it can't be written.
         """
         from bifrost.usd.localizing import package
 

@@ -10,19 +10,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from itertools import chain
 from typing import Final
 
-from pxr import Sdf, Tf
+from pxr import Sdf
 
 from bifrost.catalogue.strengths import DEFAULTS, Strengths
+from bifrost.errors import AssetException
 from bifrost.model.reply import Failure
 from bifrost.usd.arcs import Kind, is_expression
 from bifrost.usd.dependencies import Breadth
 from bifrost.usd.extraction import Arc, arcs_of
+from bifrost.usd.file_checks import why_not
 from bifrost.usd.folder import UDIM, has_tiles, is_uri, split_path
-from bifrost.usd.survey import PACKAGE, extension, in_threads, reason
+from bifrost.usd.opening import layer_below
+from bifrost.usd.survey import PACKAGE, extension, in_threads
 
+# Handing one over takes as long as opening a small layer.
+_AT_ONCE: Final = 32
 _FOLLOWED: Final = (Kind.SUBLAYER, Kind.REFERENCE, Kind.PAYLOAD)
 
 
@@ -61,8 +66,11 @@ class Walk:
         """Open the layers of *names*; return what those name that is not known yet."""
         self._locate(names)
         files = list(dict.fromkeys(self._places[name][0] for name in names))
-        new = [path for path in files if path and path not in self.layers and _is_layer(path)]
-        for path, (layer, problem) in zip(new, in_threads(_opened, new), strict=True):
+        formats = Sdf.FileFormat.FindAllFileFormatExtensions()
+        new = [path for path in files if path not in self.layers and extension(path) in formats]
+        parts = [new[at : at + _AT_ONCE] for at in range(0, len(new), _AT_ONCE)]
+        opened = chain.from_iterable(in_threads(_opened_each, parts))
+        for path, (layer, problem) in zip(new, opened, strict=True):
             if layer is None:
                 self._fail(path, problem)
             else:
@@ -148,18 +156,18 @@ def _named(layer: Sdf.Layer, strengths: Strengths) -> Iterator[tuple[Arc, str]]:
 
 
 def _file(path: str) -> tuple[str, str]:
-    place = Path(path)
-    if place.is_file() or (UDIM in path and has_tiles(path)):
+    # Not `Path.is_file`: that raises over a name that is too long, or a folder that can't be searched.
+    if os.path.isfile(path) or (UDIM in path and has_tiles(path)):  # noqa: PTH113
         return path, ""
-    return "", "no regular file" if place.exists() else "no such file"
+    return "", "no regular file" if os.path.exists(path) else "no such file"  # noqa: PTH110
 
 
-def _is_layer(path: str) -> bool:
-    return extension(path) in Sdf.FileFormat.FindAllFileFormatExtensions()
+def _opened_each(paths: Iterable[str]) -> list[tuple[Sdf.Layer | None, str]]:
+    return [_opened(path) for path in paths]
 
 
 def _opened(path: str) -> tuple[Sdf.Layer | None, str]:
     try:
-        return Sdf.Layer.FindOrOpen(path), "USD can't open it"
-    except (Tf.ErrorException, UnicodeError) as error:
-        return None, reason(error)
+        return layer_below(path), ""
+    except AssetException as error:
+        return None, why_not(error)

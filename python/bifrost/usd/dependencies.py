@@ -9,20 +9,23 @@ selected, in inactive prims and behind payloads is there too.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pxr import Sdf, Tf
+from pxr import Sdf
 
+from bifrost.errors import AssetException
 from bifrost.model.reply import Failure
 from bifrost.model.resolution import Resolution
 from bifrost.session import Session, current
 from bifrost.usd.arcs import asset_paths, is_expression
+from bifrost.usd.file_checks import hangs, no_usd, why_not
 from bifrost.usd.folder import UDIM, has_tiles, is_uri, split_path
-from bifrost.usd.survey import PACKAGE, extension, reason
+from bifrost.usd.opening import layer_below
+from bifrost.usd.survey import PACKAGE, extension
 
 _FILE: Final = "file"
 
@@ -47,6 +50,7 @@ class Found:
         tier: Who answered, or `file` for a plain path.
         path: The file, or "".
         problem: Why there is none, or "".
+        hangs: Whether USD would wait for it without end, or die of it.
     """
 
     reference: str
@@ -56,6 +60,7 @@ class Found:
     tier: str = ""
     path: str = ""
     problem: str = ""
+    hangs: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON can say it."""
@@ -124,7 +129,8 @@ def _entity(reference: str, use: Use, outcome: Resolution | Failure) -> Found:
 
 
 def _file(path: str, use: Use) -> Found:
-    there = Path(path).exists() or (UDIM in path and has_tiles(path))
+    # Not `Path.exists`: that raises over a name that is too long, or a folder that can't be searched.
+    there = os.path.exists(path) or (UDIM in path and has_tiles(path))  # noqa: PTH110
     problem = "" if there else "no such file"
     return Found(path, use.kind, use.layer, tier=_FILE, path=path if there else "", problem=problem)
 
@@ -137,12 +143,10 @@ def _read(found: Found, read: Reading) -> tuple[Found, dict[str, Use]]:
         or extension(path) not in Sdf.FileFormat.FindAllFileFormatExtensions()
     ):
         return found, {}
-    if path and not Path(path).is_file():  # a FIFO would be waited for without end
-        return replace(found, problem=found.problem or "no regular file"), {}
     try:
-        layer = Sdf.Layer.FindOrOpen(path)
-    except Tf.ErrorException as error:
-        return replace(found, problem=reason(error)), {}
+        layer = layer_below(path)
+    except AssetException as error:
+        return replace(found, problem=why_not(error), hangs=hangs(error)), {}
     return found, {name: Use(kind, path) for name, kind in read(layer).items()}
 
 
@@ -152,6 +156,44 @@ def _named(layer: Sdf.Layer) -> dict[str, str]:
         for use in asset_paths(layer)
         if not use.is_template and not is_expression(use.path)
     }
+
+
+def refuse_hanging(found: Iterable[Found], root: str = "") -> None:
+    """
+    Refuse to have a stage of *root* composed of what USD would never be done with.
+
+    Raises:
+        LayerException: *found* has such a layer; says which, and who names it.
+    """
+    for each in found:
+        if each.hangs:
+            why = f"{each.problem}; USD would never be done with it (named by {each.layer or root})"
+            raise no_usd(each.path, why)
+
+
+@contextlib.contextmanager
+def looked_below(layer: Sdf.Layer) -> Iterator[None]:
+    """
+    Look at the layers that plain paths lead to from *layer*, before a stage of it is composed in the block.
+
+    They stay open for it, so that none is read twice.
+
+    Raises:
+        LayerException: USD would never be done with one of them.
+    """
+    held: list[Sdf.Layer] = []
+
+    def read(below: Sdf.Layer) -> dict[str, str]:
+        held.append(below)
+        return _plainly(below)
+
+    refuse_hanging(walk(list(_plainly(layer)), lambda _: {}, read), layer.realPath)
+    yield
+    held.clear()
+
+
+def _plainly(layer: Sdf.Layer) -> dict[str, str]:
+    return {name: kind for name, kind in _named(layer).items() if not is_uri(name)}
 
 
 def anchored(path: str, layer: Sdf.Layer) -> str:

@@ -9,17 +9,25 @@ not selected, inactive prims and payloads that are not loaded included. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from pxr import Sdf
 
 from bifrost.catalogue.strengths import DEFAULTS, Strengths, strength_of
-from bifrost.usd.arcs import CLIP_TEMPLATE, Kind, is_asset_valued, is_expression, may_hold_assets
+from bifrost.usd.arcs import (
+    CLIP_TEMPLATE,
+    Kind,
+    is_asset_valued,
+    is_expression,
+    may_hold_assets,
+    property_fields,
+)
 from bifrost.usd.folder import UDIM, is_uri, split_path
 
 OPERATIONS: Final = ("explicit", "added", "prepended", "appended", "deleted", "ordered")
+_ITEMS: Final = tuple((operation, f"{operation}Items") for operation in OPERATIONS)
 LIST_FIELDS: Final[Mapping[Kind, str]] = {
     Kind.REFERENCE: "references",
     Kind.PAYLOAD: "payload",
@@ -116,6 +124,8 @@ class Arc(NamedTuple):
             **self._asdict(),
             "kind": str(self.kind),
             "field": list(self.field),
+            "offset": _number(self.offset),
+            "scale": _number(self.scale),
             "prim_path": self.prim_path,
             "variants": self.variants,
             "reference": self.reference,
@@ -148,32 +158,41 @@ class _Reader:
         self._layer = layer
         self._name = layer.identifier
         self._strengths = strengths
-        self._fields = _property_fields()
         self._found: list[Arc] = []
         self.prims: list[str] = []
 
     def read(self) -> list[Arc]:
         """Read it, and return its arcs in no order."""
         paths: list[Sdf.Path] = []
-        # Sdf calls back for each spec; collecting is the cheapest thing to do there.
+        # Sdf calls back for each spec; collecting is the cheapest thing to do there. Walking the views
+        # of children and properties takes three times as long.
         self._layer.Traverse(Sdf.Path.absoluteRootPath, paths.append)
-        for path in paths:
-            if path.IsPropertyPath():
-                self._read_property(path)
-            elif (prim := self._layer.GetPrimAtPath(path)) is not None:
+        for path in self._read_properties(paths):
+            if (prim := self._layer.GetPrimAtPath(path)) is not None:
                 self.prims.append(name := str(path))
                 self._read_prim(name, prim)
         return self._found
 
-    def _read_property(self, path: Sdf.Path) -> None:
-        spec = self._layer.GetObjectAtPath(path)
-        # Most of a scene is attributes, none of whose fields are arcs: asking for two by name is five
-        # times faster than listing all of them.
-        for key in self._fields:
-            if spec.HasInfo(key):
-                self._read_value(spec.GetInfo(key), Kind.METADATA, _prim(path), path.name, (key,))
-        if is_asset_valued(spec):
-            self._read_attribute(_prim(path), path.name, spec)
+    def _read_properties(self, paths: Iterable[Sdf.Path]) -> list[Sdf.Path]:
+        """Read those of *paths* that are of properties; return the others."""
+        others: list[Sdf.Path] = []
+        # Most of a scene is attributes, none of whose fields are arcs: what is asked of every one of
+        # them is most of what reading a layer takes.
+        is_property, spec_at = Sdf.Path.IsPropertyPath, self._layer.GetObjectAtPath
+        has, fields = Sdf.Spec.HasInfo, property_fields()
+        for path in paths:
+            if not is_property(path):
+                others.append(path)
+                continue
+            spec = spec_at(path)
+            for key in fields:
+                if has(spec, key):
+                    self._read_value(
+                        spec.GetInfo(key), Kind.METADATA, _prim(path), path.name, (key,)
+                    )
+            if is_asset_valued(spec):
+                self._read_attribute(_prim(path), path.name, spec)
+        return others
 
     def _read_attribute(self, path: str, name: str, spec: Sdf.AttributeSpec) -> None:
         if spec.HasInfo("default"):
@@ -202,8 +221,8 @@ class _Reader:
                 )  # fmt: skip
 
     def _read_list(self, operations: Any, kind: Kind, path: str) -> None:
-        for operation in OPERATIONS:
-            for position, item in enumerate(getattr(operations, f"{operation}Items")):
+        for operation, name in _ITEMS:
+            for position, item in enumerate(getattr(operations, name)):
                 if isinstance(item, Sdf.Path):
                     target, prim, offset = "", item, _IDENTITY
                 else:
@@ -221,14 +240,15 @@ class _Reader:
         field: tuple[str, ...],
         time: float | None = None,
     ) -> None:
-        if isinstance(value, Mapping):
-            for key, held in value.items():
-                self._read_value(held, kind, path, name, (*field, key), time)
-            return
-        for target, position in _targets(value, kind, field):
-            self._add(
-                kind, path, target, position=position, property_name=name, field=field, time=time
-            )  # fmt: skip
+        waiting = [(value, field)]  # dictionaries may nest deeper than functions can
+        for held, at in waiting:
+            if isinstance(held, Mapping):
+                waiting.extend((each, (*at, key)) for key, each in held.items())
+                continue
+            for target, position in _targets(held, kind, at):
+                self._add(
+                    kind, path, target, position=position, property_name=name, field=at, time=time
+                )  # fmt: skip
 
     def _add(self, kind: Kind, path: str, target: str, *args: Any, **more: Any) -> None:
         more["strength"] = strength_of(self._strengths, kind)
@@ -236,6 +256,10 @@ class _Reader:
 
 
 _IDENTITY: Final = Sdf.LayerOffset()
+
+
+def _number(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)  # JSON has no infinity
 
 
 def _targets(value: Any, kind: Kind, field: tuple[str, ...]) -> list[tuple[str, int | None]]:
@@ -252,29 +276,6 @@ def _targets(value: Any, kind: Kind, field: tuple[str, ...]) -> list[tuple[str, 
 
 def _prim(path: Sdf.Path) -> str:
     return str(path.GetPrimOrPrimVariantSelectionPath())
-
-
-# Dictionaries that their schemas give texts and numbers alone.
-_NO_ASSETS: Final = frozenset(("limits", "sdrMetadata", "symmetryArguments", "uiHints"))
-_HOLD_ASSETS: Final = frozenset(("VtDictionary", "SdfAssetPath", "VtArray<SdfAssetPath>"))
-
-
-@cache
-def _property_fields() -> tuple[str, ...]:
-    """Return the metadata of properties that may hold asset paths; plug-ins may register more."""
-    layer = Sdf.Layer.CreateAnonymous(".usda")
-    prim = Sdf.CreatePrimInLayer(layer, "/A")
-    specs = (
-        Sdf.AttributeSpec(prim, "a", Sdf.ValueTypeNames.Asset),
-        Sdf.RelationshipSpec(prim, "r"),
-    )
-    keys = {
-        key
-        for spec in specs
-        for key in spec.GetMetaDataInfoKeys()
-        if spec.GetTypeForInfo(key).typeName in _HOLD_ASSETS
-    }
-    return tuple(sorted(keys - _NO_ASSETS))
 
 
 def order(arc: Arc) -> tuple[Any, ...]:

@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pxr import Pcp, Sdf, Tf, Usd
+from pxr import Ar, Pcp, Sdf, Tf, Usd
 
-from bifrost.errors import BifrostError
+from bifrost.errors import AssetException, BifrostError, Code, LayerException
+from bifrost.usd import opening
 from bifrost.usd import stage as plugin
+from bifrost.usd.dependencies import looked_below
+from bifrost.usd.layer_metadata import about
 from bifrost.usd.survey import reason
 
 
@@ -50,7 +53,7 @@ def content(name: str, *, flatten: bool = False) -> Sdf.Layer:
         ConfigurationError: the plugin isn't installed, or the settings can't be read.
     """
     if flatten:
-        return _stage(name).Flatten(addSourceFileComment=False)
+        return stage_of(name).Flatten(addSourceFileComment=False)
     plugin.warm()
     return layer_named(name)
 
@@ -63,13 +66,37 @@ def layer_named(name: str, shown: str = "") -> Sdf.Layer:
         BifrostError: it can't be opened; the message says why.
     """
     shown = shown or name
+    _look_at(name, shown)
     try:
         layer = Sdf.Layer.FindOrOpen(name)
-    except Tf.ErrorException as error:
-        raise BifrostError(f"{shown}: {reason(error)}") from error
+    except (Tf.ErrorException, UnicodeError) as error:
+        raise _unreadable(shown, reason(error)) from error
     if layer is None:
-        raise BifrostError(f"{shown}: there is no such layer")
+        raise _unreadable(shown, "there is no such layer")
     return layer
+
+
+def _look_at(name: str, shown: str) -> None:
+    """Look at the file that *name* leads to before USD does, unless this process has the layer."""
+    base, _ = Sdf.Layer.SplitIdentifier(name)
+    outer = Ar.SplitPackageRelativePathOuter(base)[0] if Ar.IsPackageRelativePath(base) else base
+    path = str(Ar.GetResolver().Resolve(outer))
+    # What does not resolve to a file is for USD to say.
+    if not os.path.isabs(path) or Sdf.Layer.Find(name):  # noqa: PTH117  any resolver's text
+        return
+    try:
+        opening.check(path)
+    except AssetException as error:
+        raise about(shown, error) from error.__cause__
+
+
+def _unreadable(shown: str, why: str) -> LayerException:
+    return LayerException(
+        f"{shown[:1000]}: {why}",
+        asset_uri=shown[:1000],
+        code=Code.NOT_A_LAYER,
+        details={"why": why},
+    )
 
 
 def export(layer: Sdf.Layer, out: str | os.PathLike[str]) -> None:
@@ -81,7 +108,7 @@ def export(layer: Sdf.Layer, out: str | os.PathLike[str]) -> None:
     """
     try:
         written = layer.Export(os.fspath(out))
-    except Tf.ErrorException as error:
+    except (Tf.ErrorException, UnicodeError) as error:
         raise BifrostError(f"{os.fspath(out)}: {reason(error)}") from error
     if not written:
         raise BifrostError(f"{os.fspath(out)}: can't be written")
@@ -95,9 +122,9 @@ def tree(root: str) -> Iterator[str]:
         BifrostError: the stage can't be opened.
         ConfigurationError: the plugin isn't installed, or the settings can't be read.
     """
-    stage = _stage(root)
+    stage = stage_of(root)
     yield "/"
-    yield from _branches(stage.GetPseudoRoot(), "")
+    yield from _branches(stage.GetPseudoRoot())
 
 
 def opened(root: str) -> Opened:
@@ -109,8 +136,9 @@ def opened(root: str) -> Opened:
         ConfigurationError: the plugin isn't installed, or the settings can't be read.
     """
     plugin.warm()
+    _look_at(root, root)  # once: it is no part of opening
     started = time.perf_counter()
-    stage = _stage(root)
+    stage = stage_of(root)
     seconds = time.perf_counter() - started
     return Opened(
         root=root,
@@ -121,35 +149,96 @@ def opened(root: str) -> Opened:
     )
 
 
-def _stage(root: str) -> Usd.Stage:
+def stage_of(root: str) -> Usd.Stage:
+    """
+    Return the stage of a file or an entity reference.
+
+    Raises:
+        BifrostError: it can't be opened; the message says why.
+        ConfigurationError: the plugin isn't installed, or the settings can't be read.
+    """
     plugin.warm()
+    with looked_below(layer_named(root)):
+        return _opened(root)
+
+
+def _opened(root: str) -> Usd.Stage:
     try:
         return Usd.Stage.Open(root)
-    except Tf.ErrorException as error:
-        raise BifrostError(f"{root}: {reason(error)}") from error
+    except (Tf.ErrorException, UnicodeError) as error:
+        raise _unreadable(root, reason(error)) from error
 
 
-def _branches(prim: Usd.Prim, indent: str) -> Iterator[str]:
-    predicate = Usd.TraverseInstanceProxies(Usd.PrimAllPrimsPredicate)
-    children = prim.GetFilteredChildren(predicate)
-    for number, child in enumerate(children):
-        last = number == len(children) - 1
-        yield f"{indent}{'└── ' if last else '├── '}{_described(child)}"
-        yield from _branches(child, indent + ("    " if last else "│   "))
+def prims(root: str) -> list[dict[str, Any]]:
+    """
+    Return what `tree` draws as JSON can say it: the root prims, each with its `children`.
+
+    Of each `path`, `name`, `type`, the selected `variants` by set, and its `states`: `instance`,
+    `inactive`, `unloaded`, `over`.
+
+    Raises:
+        BifrostError: the stage can't be opened.
+        ConfigurationError: the plugin isn't installed, or the settings can't be read.
+    """
+    stage = stage_of(root)
+    found: list[dict[str, Any]] = []
+    waiting = [(stage.GetPseudoRoot(), found)]
+    while waiting:
+        prim, listed = waiting.pop()
+        for child in _children(prim):
+            described = _prim(child)
+            listed.append(described)
+            waiting.append((child, described["children"]))
+    return found
 
 
-def _described(prim: Usd.Prim) -> str:
+def _prim(prim: Usd.Prim) -> dict[str, Any]:
     sets = prim.GetVariantSets()
+    return {
+        "path": str(prim.GetPath()),
+        "name": prim.GetName(),
+        "type": str(prim.GetTypeName()),
+        "variants": {name: sets.GetVariantSelection(name) for name in sorted(sets.GetNames())},
+        "states": _states(prim),
+        "children": [],
+    }
+
+
+def _children(prim: Usd.Prim) -> list[Usd.Prim]:
+    predicate = Usd.TraverseInstanceProxies(Usd.PrimAllPrimsPredicate)
+    return list(prim.GetFilteredChildren(predicate))
+
+
+def _branches(root: Usd.Prim) -> Iterator[str]:
+    waiting = _under(root, "")  # prims may nest deeper than functions can
+    while waiting:
+        prim, indent, is_last = waiting.pop()
+        yield f"{indent}{'└── ' if is_last else '├── '}{_described(prim)}"
+        waiting += _under(prim, indent + ("    " if is_last else "│   "))
+
+
+def _under(prim: Usd.Prim, indent: str) -> list[tuple[Usd.Prim, str, bool]]:
+    """Return the children of *prim*, the last one first, and whether each is that."""
+    children = _children(prim)[::-1]
+    return [(child, indent, number == 0) for number, child in enumerate(children)]
+
+
+def _states(prim: Usd.Prim) -> list[str]:
     states = {
         "instance": prim.IsInstance(),
         "inactive": not prim.IsActive(),
         "unloaded": prim.IsActive() and not prim.IsLoaded(),
         "over": not prim.IsDefined(),
     }
+    return [state for state, holds in states.items() if holds]
+
+
+def _described(prim: Usd.Prim) -> str:
+    sets = prim.GetVariantSets()
     notes = [
         *filter(None, (str(prim.GetTypeName()),)),
         *(f"{name}={sets.GetVariantSelection(name)}" for name in sorted(sets.GetNames())),
-        *(state for state, holds in states.items() if holds),
+        *_states(prim),
     ]
     return f"{prim.GetName()} [{', '.join(notes)}]" if notes else prim.GetName()
 

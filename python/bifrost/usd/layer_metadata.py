@@ -17,11 +17,12 @@ from typing import Any, Final
 
 from pxr import Sdf, Tf, UsdGeom
 
-from bifrost.errors import AssetException, Code, InvalidTraitsException, LayerException
+from bifrost.errors import AssetException
 from bifrost.usd import opening
 from bifrost.usd.description import MOST_PRIMS
 
 _MOST_NAMED: Final = 1_000
+_DEEPEST: Final = 100  # dictionaries; what reads JSON mostly gives up before a thousand
 # What a layer may say of its stage: our name, and what is in force where it says nothing.
 _SETTINGS: Final[dict[str, tuple[str, Any]]] = {
     "upAxis": ("up_axis", str(UsdGeom.GetFallbackUpAxis())),
@@ -86,12 +87,9 @@ def read(path: str, asset_uri: str = "", *, most_prims: int = MOST_PRIMS) -> dic
 
 def about(asset_uri: str, error: AssetException) -> AssetException:
     """Return what reading a file raised as what it means for the entity that the file belongs to."""
-    if isinstance(error, LayerException) or not asset_uri:
+    if error.asset_uri or not asset_uri:
         return error
-    kind, code = type(error), error.code
-    if isinstance(error, InvalidTraitsException):
-        kind, code = LayerException, Code.NOT_A_LAYER
-    return kind(error.message, asset_uri=asset_uri, code=code, details=error.details)
+    return type(error)(error.message, asset_uri=asset_uri, code=error.code, details=error.details)
 
 
 def _file(layer: Sdf.Layer, path: str) -> dict[str, Any]:
@@ -122,7 +120,7 @@ def _said(layer: Sdf.Layer) -> dict[str, Any]:
             *(_SETTINGS[key][0] for key in stated),
         ],
         "sublayers": [
-            {"path": path, "offset": offset.offset, "scale": offset.scale}
+            {"path": path, "offset": _plain(offset.offset), "scale": _plain(offset.scale)}
             for path, offset in zip(layer.subLayerPaths, layer.subLayerOffsets, strict=True)
         ],
         "relocates": len(layer.relocates) if layer.HasRelocates() else 0,
@@ -194,8 +192,9 @@ def _root(prim: Sdf.PrimSpec) -> dict[str, str]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """Return what USD says as JSON can say it; numbers that are none as text."""
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Return what USD says as JSON can say it; numbers that are none as text, what is too deep as "…"."""
+    value = "…" if depth > _DEEPEST else value
     if value is None or isinstance(value, bool | int | str):
         return str(value) if isinstance(value, str) else value
     if isinstance(value, float):
@@ -203,8 +202,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sdf.AssetPath):
         return value.authoredPath
     if isinstance(value, Mapping):
-        return {str(key): _plain(held) for key, held in value.items()}
+        return {str(key): _plain(held, depth + 1) for key, held in value.items()}
     try:
-        return [_plain(each) for each in value]
+        return [_plain(each, depth + 1) for each in value]
     except TypeError:  # a quaternion, a path, a time code…
         return str(value)

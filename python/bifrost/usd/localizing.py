@@ -22,13 +22,19 @@ from typing import Final, NamedTuple
 from pxr import Sdf, Tf, Usd
 
 from bifrost.context import Context
-from bifrost.errors import BifrostError, ConfigurationError
+from bifrost.errors import (
+    AssetException,
+    BifrostError,
+    Code,
+    ConfigurationError,
+    StorageException,
+)
 from bifrost.model.entity_reference import parse
 from bifrost.session import Session, current
 from bifrost.usd.arcs import asset_paths, is_expression
 from bifrost.usd.dependencies import Found
 from bifrost.usd.folder import UDIM, is_uri, split_path, tiles_on_disk
-from bifrost.usd.opening import reason
+from bifrost.usd.opening import layer_below, no_usd, reason
 from bifrost.usd.reach import Reach, asset_path_names, frames_of, reach
 from bifrost.usd.rewriting import rewrite
 from bifrost.usd.survey import PACKAGE, extension, in_threads
@@ -80,12 +86,11 @@ def localize(
         AssetException: *root* doesn't resolve.
         BifrostError: *root* can't be opened.
         ConfigurationError: *directory* is there and not empty.
-        OSError: it can't be written.
+        StorageException: it can't be written.
     """
     out = Path(directory).absolute()
     _refuse(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with _staging(out.parent) as staging:
+    with _staging(out) as staging:
         copy = _Copy(reach(root, session or current(), context=context), staging)
         copy.write()
         if out.exists():
@@ -110,17 +115,17 @@ def package(
         AssetException: *root* doesn't resolve.
         BifrostError: *root* can't be opened, or is a package itself.
         ConfigurationError: *path* doesn't end in `.usdz`.
-        OSError: it can't be written.
+        StorageException: it can't be written.
     """
     out = Path(path).absolute()
     if extension(out.name) != PACKAGE:
         raise ConfigurationError(f"{out}: a package's name ends in .{PACKAGE}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with _staging(out.parent) as staging:
+    with _staging(out) as staging:
         copy = _Copy(reach(root, session or current(), context=context), staging / "content")
         if extension(copy.root) == PACKAGE:
             raise BifrostError(f"{root}: is a package already; a package's first file is a layer")
         copy.write()
+        copy.leave_empty()
         staged = staging / out.name
         _zip(staging / "content", copy.names[copy.root], staged)
         staged.replace(out)
@@ -133,13 +138,21 @@ def _refuse(out: Path) -> None:
 
 
 @contextlib.contextmanager
-def _staging(parent: Path) -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix=".bifrost-localize-", dir=parent))
-    made.chmod(0o755)
+def _staging(out: Path) -> Iterator[Path]:
+    """Make a folder beside *out*, gone in the end; what can't be written in the block is an error of ours."""
+    made = None
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".bifrost-localize-", dir=out.parent))
+        made.chmod(0o755)
         yield made
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        message = f"{out}: can't be written: {where}{error.strerror or error}"
+        raise StorageException(message, code=Code.STORAGE) from error
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def _zip(folder: Path, root: str, out: Path) -> None:
@@ -147,7 +160,11 @@ def _zip(folder: Path, root: str, out: Path) -> None:
     names = sorted(str(each.relative_to(folder)) for each in folder.rglob("*") if each.is_file())
     with _WRITER.CreateNew(str(out)) as package_file:
         for name in (root, *(each for each in names if each != root)):
-            if not package_file.AddFile(str(folder / name), name):
+            try:
+                added = package_file.AddFile(str(folder / name), name)
+            except (Tf.ErrorException, UnicodeError) as error:
+                raise BifrostError(f"{out}: {name} can't be added: {reason(error)}") from error
+            if not added:
                 raise OSError(f"{out}: {name} can't be added")
 
 
@@ -187,6 +204,13 @@ class _Copy:
             self._write_layer(path)
         self.size = sum(self._place(path).stat().st_size for path in self.names)
 
+    def leave_empty(self) -> None:
+        """Take out files without a byte: OpenUSD can't put one into a package."""
+        for path in [each for each in self.names if not self._place(each).stat().st_size]:
+            self._place(path).unlink()
+            del self.names[path]
+            self.left.append(Left("", path, "it is empty, and a package can't hold an empty file"))
+
     def summary(self, root: str) -> Localized:
         """Return what came of it."""
         return Localized(root, len(self.names), self.size, tuple(dict.fromkeys(self.left)))
@@ -213,7 +237,11 @@ class _Copy:
         self.names = inside | _names_outside(outside, set(inside.values()))
 
     def _write_layer(self, path: str) -> None:
-        layer = Sdf.Layer.FindOrOpen(path)
+        try:
+            layer = layer_below(path)
+        except AssetException:  # told in `left`; the file comes along as it is
+            shutil.copyfile(path, self._place(path))
+            return
         edits = self._edits(layer, path)
         try:
             if edits:
@@ -221,8 +249,8 @@ class _Copy:
                 self.left += [Left(path, each, "clips without their times") for each in templates]
             else:
                 shutil.copyfile(path, self._place(path))
-        except Tf.ErrorException as error:
-            raise BifrostError(f"{path}: {reason(error)}") from error
+        except (Tf.ErrorException, UnicodeError) as error:
+            raise no_usd(path, reason(error)) from error
 
     def _edits(self, layer: Sdf.Layer, path: str) -> dict[str, str]:
         edits = {}
@@ -292,7 +320,7 @@ def _is_layer(path: str) -> bool:
 def _files(path: str) -> list[str]:
     if UDIM in path and not Path(path).exists():
         return tiles_on_disk(path)
-    return [path] if Path(path).is_file() else []
+    return [path] if os.path.isfile(path) else []  # noqa: PTH113 - any path that a layer may hold
 
 
 def _below(path: str, folder: str) -> str | None:

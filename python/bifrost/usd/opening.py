@@ -13,18 +13,20 @@ import contextlib
 import itertools
 import os
 import re
-import struct
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from pxr import Pcp, Sdf, Tf, Usd
 
-from bifrost.errors import Code, ConfigurationError, InvalidTraitsException, LocationException
+from bifrost.errors import ConfigurationError
+from bifrost.usd import looking, survey
 from bifrost.usd import stage as plugin
-from bifrost.usd import survey, trial
-from bifrost.usd.survey import PACKAGE, extension
+from bifrost.usd.file_checks import check, glance, is_usd, no_usd
+
+__all__ = [
+    "check", "composition_problems", "glance", "is_usd", "layer_below", "no_usd", "opened", "plain", "reason",
+    "root_layer", "shared_layer", "unresolved",
+]  # fmt: skip
 
 # File format arguments are part of a layer's identity, and no format knows this one: the same file
 # becomes a layer of our own, anchored where the file is. An anonymous layer would be anchored nowhere.
@@ -32,22 +34,7 @@ from bifrost.usd.survey import PACKAGE, extension
 _OURS: Final = "bifrost-look"
 _OUR_ARGUMENTS: Final = re.compile(f":SDF_FORMAT_ARGS:{_OURS}=[0-9]+")
 _looks: Final = itertools.count(1)
-
-_TEXT: Final = (b"#usda", b"#sdf ")
-_CRATE: Final = b"PXR-USDC"
-_ZIP: Final = b"PK\x03\x04"
-_SIGNATURES: Final = {
-    "usda": _TEXT,
-    "usdc": (_CRATE,),
-    "usd": (*_TEXT, _CRATE),
-    PACKAGE: (_ZIP,),
-}
-# Magic, version, offset of the table of contents, reserved: OpenUSD's usd/crateFile.h.
-_CRATE_HEADER: Final = struct.Struct("<8s8sq64x")
-_CRATE_SECTION: Final = struct.Struct("<16sqq")
-_MOST_SECTIONS: Final = 64
-# OpenUSD's text parser calls itself for each brace; some tens of thousands of them end the process.
-_MOST_BRACES: Final = 2_000
+_FEW_LAYERS: Final = 10
 
 
 @contextlib.contextmanager
@@ -59,19 +46,29 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Usd.Stage]:
 
     Raises:
         LocationException: there is no such file.
-        InvalidTraitsException: it is no file that USD can read; the message says why. Also for what
+        LayerException: it is no file that USD can read; the message says why. Also for what
             USD raises in the body of the `with`.
     """
-    layer = root_layer(path)
-    try:
-        with Usd.StageCacheContext(Usd.BlockStageCaches):
-            stage = Usd.Stage.Open(layer, Usd.Stage.LoadAll)
-    except Tf.ErrorException as error:
-        raise no_usd(path, reason(error)) from error
+    stage = looking.once("stage", path, lambda: _stage(path), _is_small)
     try:
         yield stage
     except (Tf.ErrorException, UnicodeDecodeError) as error:  # damage that shows up late
         raise no_usd(path, reason(error)) from error
+
+
+def _stage(path: str | os.PathLike[str]) -> Usd.Stage:
+    from bifrost.usd.dependencies import looked_below  # needs this module
+
+    layer = root_layer(path)
+    try:
+        with looked_below(layer), Usd.StageCacheContext(Usd.BlockStageCaches):
+            return Usd.Stage.Open(layer, Usd.Stage.LoadAll)
+    except (Tf.ErrorException, UnicodeDecodeError) as error:
+        raise no_usd(path, reason(error)) from error
+
+
+def _is_small(stage: Usd.Stage) -> bool:
+    return len(stage.GetUsedLayers(includeClipLayers=False)) <= _FEW_LAYERS
 
 
 def root_layer(path: str | os.PathLike[str]) -> Sdf.Layer:
@@ -80,8 +77,12 @@ def root_layer(path: str | os.PathLike[str]) -> Sdf.Layer:
 
     Raises:
         LocationException: there is no such file.
-        InvalidTraitsException: it is no file that USD can read; the message says why.
+        LayerException: it is no file that USD can read; the message says why.
     """
+    return looking.once("layer", path, lambda: _root_layer(path))
+
+
+def _root_layer(path: str | os.PathLike[str]) -> Sdf.Layer:
     check(path)
     with contextlib.suppress(ConfigurationError):
         plugin.register_plugin()
@@ -95,9 +96,23 @@ def shared_layer(path: str) -> Sdf.Layer:
 
     Raises:
         LocationException: there is no such file.
-        InvalidTraitsException: it is no file that USD can read; the message says why.
+        LayerException: it is no file that USD can read; the message says why.
     """
     check(path)
+    return _read(path, path, {})
+
+
+def layer_below(path: str) -> Sdf.Layer:
+    """
+    Return the layer of the file *path*, as this process has it; for the many that lie under a root.
+
+    As `shared_layer`, and without a trial of binary files.
+
+    Raises:
+        LocationException: there is no such file.
+        LayerException: it is no file that USD can read; the message says why.
+    """
+    glance(path)
     return _read(path, path, {})
 
 
@@ -111,37 +126,9 @@ def _read(path: str, shown: str | os.PathLike[str], arguments: dict[str, str]) -
     return layer
 
 
-def check(path: str | os.PathLike[str]) -> None:
-    """
-    Look at a file's first bytes, and for crate files at the table of contents, before USD does.
-
-    OpenUSD may end the process over a damaged crate file: those are read by another one first.
-
-    Raises:
-        LocationException: there is no such file.
-        InvalidTraitsException: it can't be a file that USD reads; the message says why.
-    """
-    try:
-        _check(Path(path))
-    except FileNotFoundError:
-        raise LocationException(
-            f"{_shown(path)}: there is no such file", code=Code.FILE_MISSING
-        ) from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise no_usd(path, getattr(error, "strerror", None) or str(error)) from error
-
-
 def reason(error: Exception) -> str:
     """Return in a line why USD could not do something, whatever bytes it quotes."""
-    try:
-        return plain(survey.reason(error))
-    except UnicodeDecodeError:
-        return "it holds text that is no UTF-8"
-
-
-def is_usd(path: str | os.PathLike[str]) -> bool:
-    """Whether a file's extension is one that USD reads here."""
-    return extension(os.fspath(path)) in Sdf.FileFormat.FindAllFileFormatExtensions()
+    return plain(survey.reason(error))
 
 
 def composition_problems(stage: Usd.Stage) -> list[str]:
@@ -164,69 +151,3 @@ def unresolved(stage: Usd.Stage) -> list[str]:
         if isinstance(error, kinds)
     }
     return sorted(found)
-
-
-def _check(path: Path) -> None:
-    if not path.stat() or not path.is_file():
-        raise ValueError("no regular file")
-    if not is_usd(path):
-        known = ", ".join(sorted(Sdf.FileFormat.FindAllFileFormatExtensions()))
-        raise ValueError(f"USD reads no .{extension(path.name)} files here, only {known}")
-    signatures = _SIGNATURES.get(extension(path.name), (b"",))
-    with path.open("rb") as file:
-        start = file.read(_CRATE_HEADER.size)
-    if not start.startswith(signatures):
-        raise ValueError(f"it doesn't start as a .{extension(path.name)} file does")
-    if start.startswith(_CRATE):
-        _check_crate(path, start)
-    elif start.startswith(_ZIP) and not zipfile.is_zipfile(path):
-        raise ValueError("the package is cut off")
-    if start.startswith((_CRATE, _ZIP)) and (trouble := trial.survives(path)):
-        raise ValueError(trouble)
-    if start.startswith(_TEXT):
-        _check_nesting(path)
-
-
-def _check_crate(path: Path, header: bytes) -> None:
-    size = path.stat().st_size
-    cut_off = ValueError("the crate file is cut off, or was not finished")
-    if len(header) < _CRATE_HEADER.size:
-        raise cut_off
-    _, _, contents = _CRATE_HEADER.unpack(header)
-    if not 0 < contents <= size - 8:
-        raise cut_off
-    with path.open("rb") as file:
-        file.seek(contents)
-        (count,) = struct.unpack("<q", file.read(8))
-        if not 0 < count <= _MOST_SECTIONS:
-            raise cut_off
-        table = file.read(count * _CRATE_SECTION.size)
-    if len(table) < count * _CRATE_SECTION.size:
-        raise cut_off
-    for _, start, length in _CRATE_SECTION.iter_unpack(table):
-        if start < 0 or length < 0 or start + length > size:
-            raise cut_off
-
-
-def _check_nesting(path: Path) -> None:
-    depth = 0
-    with path.open("rb") as file:
-        # Counted by the block: no honest one has so many braces in 4 KB.
-        while block := file.read(4096):
-            opening = block.count(b"{")
-            if depth + opening > _MOST_BRACES:
-                raise ValueError(f"prims or dictionaries more than {_MOST_BRACES} deep")
-            depth += opening - block.count(b"}")
-
-
-def no_usd(path: str | os.PathLike[str], why: str) -> InvalidTraitsException:
-    """Return what to raise of a file that USD can't read."""
-    return InvalidTraitsException(
-        f"{_shown(path)} can't be read as USD: {why}", code=Code.INVALID_TRAITS
-    )
-
-
-def _shown(path: str | os.PathLike[str]) -> str:
-    text = os.fspath(path)
-    text = text if len(text) <= 300 else text[:300] + "…"
-    return text if text.isprintable() else repr(text)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bifrost.errors import ConfigurationError
+from bifrost.errors import Code, ConfigurationError, StorageException
 
 FORMAT: Final = 1
 _FORMAT_KEY: Final = "bifrost_pins"
@@ -107,9 +107,16 @@ class Pins:
         Write them to a file, which is replaced whole or not at all.
 
         Raises:
-            OSError: it can't be written.
+            StorageException: it can't be written.
         """
-        target = Path(path)
+        try:
+            self._save(Path(path))
+        except OSError as error:
+            raise StorageException(
+                f"{os.fspath(path)}: can't be written: {error.strerror or error}", code=Code.STORAGE
+            ) from error
+
+    def _save(self, target: Path) -> None:
         # Paths are bytes to USD; what is no UTF-8 in them stays as it is.
         data = self.text().encode("utf-8", "surrogateescape")
         handle, staged = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
@@ -162,6 +169,9 @@ def load(path: str | os.PathLike[str]) -> Pins:
         ConfigurationError: there is no such file, or it holds no pins; says where and why.
     """
     name = os.fspath(path)
+    # Not read to see: a FIFO is waited for, and a device read, without end.
+    if os.path.exists(name) and not os.path.isfile(name):  # noqa: PTH110, PTH113  any text
+        raise ConfigurationError(f"{name}: is no regular file")
     try:
         data = json.loads(Path(path).read_bytes().decode("utf-8", "surrogateescape"))
     except OSError as error:

@@ -11,9 +11,17 @@ from typing import NamedTuple, NoReturn
 
 from pxr import Sdf, Tf, Usd
 
-from bifrost.errors import AccessModeException, Code, InvalidTraitsException, StorageException
+from bifrost.errors import (
+    AccessModeException,
+    AssetException,
+    Code,
+    InvalidTraitsException,
+    StorageException,
+)
 from bifrost.usd import selections
 from bifrost.usd.contents import files_beside
+from bifrost.usd.layer_metadata import about
+from bifrost.usd.opening import shared_layer
 from bifrost.usd.selections import Place
 from bifrost.usd.survey import PACKAGE, extension, reason
 from bifrost.usd.variant_answers import Asked, default_prim, of_prim
@@ -149,12 +157,9 @@ def _in_layer(
 
 def _opened(asked: Asked, file: Path) -> Sdf.Layer:
     try:
-        layer = Sdf.Layer.FindOrOpen(str(file))
-    except Tf.ErrorException as error:
-        raise _invalid(asked, f"{file} can't be read as USD: {reason(error)}") from error
-    if layer is None:
-        raise _invalid(asked, f"{file} can't be read as USD")
-    return layer
+        return shared_layer(str(file))
+    except AssetException as error:
+        raise about(asked.asset_uri, error) from error.__cause__
 
 
 def _save(asked: Asked, layer: Sdf.Layer) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from pxr import Sdf, Tf
 
 from bifrost.catalogue.store import digest_of
+from bifrost.errors import AssetException
 from bifrost.usd.arcs import AssetPathUse, Kind, asset_paths
 from bifrost.usd.folder import UDIM, Folder, Target, Where, split_path
 
@@ -24,6 +26,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 PACKAGE: Final = "usdz"
+# What OpenUSD's parser calls its own rules, in hundreds of letters.
+_GRAMMAR: Final = re.compile("parse error matching pxr.*", re.DOTALL)
 _THREADS: Final = min(4, os.cpu_count() or 1)
 
 
@@ -78,7 +82,9 @@ def survey(folder: Folder, progress: Progress) -> Survey:
     for name in _counted("reading layers", layers, progress):
         try:
             links[name] = _links(folder, name)
-        except Tf.ErrorException as error:
+        except AssetException as error:
+            unreadable.append((name, str(error.details.get("why", error.message))))
+        except (Tf.ErrorException, UnicodeError) as error:
             unreadable.append((name, reason(error)))
     checksums.update(_patterns(folder, links, checksums))
     return Survey(folder, checksums, links, unreadable)
@@ -86,7 +92,7 @@ def survey(folder: Folder, progress: Progress) -> Survey:
 
 def extension(name: str) -> str:
     """Return a file name's extension, in lower case and without the dot."""
-    return PurePath(name).suffix[1:].lower()
+    return os.path.splitext(name)[1][1:].lower()  # noqa: PTH122  asked thousands of times
 
 
 def digest_of_tiles(checksums: Iterable[tuple[str, str]]) -> str:
@@ -97,9 +103,15 @@ def digest_of_tiles(checksums: Iterable[tuple[str, str]]) -> str:
 def reason(error: Exception) -> str:
     """Return in a line why USD could not do something."""
     # Tf says where in OpenUSD's own source it was raised, and then, in quotes, why.
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    try:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    except UnicodeDecodeError as undecodable:  # it quotes bytes of the file
+        error, lines = undecodable, []
+    if isinstance(error, UnicodeDecodeError):
+        return "it holds text that is no UTF-8"
     text = lines[0] if lines else type(error).__name__
-    return text.partition(" : '")[2].removesuffix("'") or text
+    told = text.partition(" : '")[2].removesuffix("'") or text
+    return _GRAMMAR.sub("it doesn't parse", told)
 
 
 def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -132,6 +144,9 @@ def _links(folder: Folder, name: str) -> list[Link]:
     # What the layers of a package name is in the package.
     if extension(name) == PACKAGE:
         return []
+    from bifrost.usd.file_checks import glance  # needs this module
+
+    glance(folder.files[name].path)
     # Anonymous: what is on the disk is read, not what some stage has unsaved edits of.
     layer = Sdf.Layer.OpenAsAnonymous(folder.files[name].path)
     return [_link(folder, use, name) for use in asset_paths(layer)]

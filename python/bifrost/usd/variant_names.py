@@ -53,12 +53,15 @@ def default_path(layer: Sdf.Layer, asset_uri: str) -> Sdf.Path:
     Return the path of the default prim that *layer* names.
 
     Raises:
-        InvalidTraitsException: it names none; says which prims there are.
+        InvalidTraitsException: it names none, or what is no path; says which prims there are.
     """
-    if layer.HasDefaultPrim():
-        return layer.GetDefaultPrimAsPath()
+    path = layer.GetDefaultPrimAsPath() if layer.HasDefaultPrim() else Sdf.Path.emptyPath
+    if not path.isEmpty:
+        return path
     roots = [str(prim.path) for prim in layer.rootPrims]
-    raise _unknown(asset_uri, "the layer names no default prim: name one", "prim", "", roots)
+    names = f"as its default prim {layer.defaultPrim!r}, no prim path" if layer.defaultPrim else ""
+    why = f"the layer names {names or 'no default prim'}: name one"
+    raise _unknown(asset_uri, why, "prim", "", roots)
 
 
 def path_on(stage: Usd.Stage, prim_path: object, asset_uri: str) -> Sdf.Path:

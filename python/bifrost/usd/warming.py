@@ -151,7 +151,7 @@ class _Warming:
             for each in under
             if is_uri(each.reference)
         }
-        if not path or not answers:
+        if not path or not answers or any(each.hangs for each in under):
             return
         session, later = self._session, Later()
         closures = Closures(session.tiers, later)
