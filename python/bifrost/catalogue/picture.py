@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A graph as an SVG picture that people can read: what needs stands left of what is needed."""
+"""
+A graph as an SVG picture that people can read: what needs stands left of what is needed.
+
+`drawn` draws any boxes and lines, `to_svg` those of a catalogue's graph.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +58,29 @@ text { font-family: Helvetica, Arial, sans-serif; fill: #1b1f24; }
 orient="auto-start-reverse"><path d="M0 0 L10 5 L0 10 z" fill="#57606a"/></marker></defs>"""
 
 
-class _Line(NamedTuple):
-    """Edges that are drawn as one: of one strength, between the same two boxes."""
+class Box(NamedTuple):
+    """
+    What stands for one thing.
+
+    Attributes:
+        name: In bold; cut where it is long.
+        kind: Under it; says the colour of the box, too.
+        note: Behind the kind, such as `v3`.
+        tip: All there is to say, shown in a tooltip.
+        is_root: Whether it is what the picture is about.
+        is_gone: Whether its name is struck through.
+    """
+
+    name: str
+    kind: str
+    note: str = ""
+    tip: str = ""
+    is_root: bool = False
+    is_gone: bool = False
+
+
+class Line(NamedTuple):
+    """From one box to another, by their places: of which strength, and what it stands for."""
 
     source: int
     target: int
@@ -73,26 +98,34 @@ def to_svg(graph: Subgraph, title: str = "") -> str:
     """
     nodes = sorted(graph.nodes)
     index = {node: place for place, node in enumerate(nodes)}
-    lines = _lines(graph.edges, index)
-    loops = [line for line in lines if line.source == line.target]
-    lines = [line for line in lines if line.source != line.target]
-    ends = [(line.source, line.target) for line in lines]
-    layout = layered(len(nodes), ends, room=_HEIGHT + _GAP, bend_room=_BEND)
+    boxes = [_node(node, graph.nodes[node], node in graph.roots) for node in nodes]
+    return drawn(boxes, [_edge(edge, index) for edge in graph.edges], title)
+
+
+def drawn(boxes: Sequence[Box], lines: Iterable[Line], title: str = "") -> str:
+    """
+    Return a picture of *boxes* and *lines* between them, an SVG document, as `to_svg`.
+
+    Lines of one strength between the same two boxes are drawn as one, whose tooltip says all of
+    them.
+    """
+    merged = _merged(lines)
+    loops = [line for line in merged if line.source == line.target]
+    merged = [line for line in merged if line.source != line.target]
+    ends = [(line.source, line.target) for line in merged]
+    layout = layered(len(boxes), ends, room=_HEIGHT + _GAP, bend_room=_BEND)
     lefts = _lefts(layout, ends)
-    fills = _fills(info.asset_type for info in graph.nodes.values())
+    fills = _fills(box.kind for box in boxes)
     width = max(max(lefts, default=0.0) + _WIDTH, _LEAST_WIDTH)
     top = _MARGIN + (_TITLE if title else 0.0)
     legend, legend_height = _legend(fills, width)
     body = [
         *(
             _curve(line, layout, bends, lefts)
-            for line, bends in zip(lines, layout.bends, strict=True)
+            for line, bends in zip(merged, layout.bends, strict=True)
         ),
         *(_loop(line, layout, lefts) for line in loops),
-        *(
-            _box(node, graph.nodes[node], fills, _corner(place, layout, lefts), node in graph.roots)
-            for place, node in enumerate(nodes)
-        ),
+        *(_box(box, fills, _corner(place, layout, lefts)) for place, box in enumerate(boxes)),
     ]
     size = (width + 2 * _MARGIN, top + layout.height + legend_height + _MARGIN)
     return _document(title, size, (top, body), (top + layout.height, legend))
@@ -132,14 +165,31 @@ def _n(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0")
 
 
-def _lines(edges: Iterable[GraphEdge], index: dict[Node, int]) -> list[_Line]:
-    said: dict[tuple[int, int, str], list[str]] = {}
-    for edge in edges:
-        purpose = f": {edge.purpose}" if edge.purpose else ""
-        how = f"pins {edge.version}" if edge.is_pinned else f"floats, {edge.version or 'newest'}"
-        text = f"{edge.kind or 'relationship'}{purpose} ({edge.strength}, {how})"
-        said.setdefault((index[edge.source], index[edge.target], edge.strength), []).append(text)
-    return [_Line(*ends, "\n".join(sorted(set(texts)))) for ends, texts in sorted(said.items())]
+def _node(node: Node, info: NodeInfo, is_root: bool) -> Box:
+    version = f"version {node.number}" if node.number else "any version"
+    state = ", deprecated" if info.deprecated else ""
+    return Box(
+        info.name,
+        info.asset_type,
+        note=f"v{node.number}" if node.number else "",
+        tip=f"{info.name}\n{info.asset_type}, {version}{state}\n{node.reference}",
+        is_root=is_root,
+        is_gone=info.deprecated,
+    )
+
+
+def _edge(edge: GraphEdge, index: dict[Node, int]) -> Line:
+    purpose = f": {edge.purpose}" if edge.purpose else ""
+    how = f"pins {edge.version}" if edge.is_pinned else f"floats, {edge.version or 'newest'}"
+    said = f"{edge.kind or 'relationship'}{purpose} ({edge.strength}, {how})"
+    return Line(index[edge.source], index[edge.target], edge.strength, said)
+
+
+def _merged(lines: Iterable[Line]) -> list[Line]:
+    said: dict[tuple[int, int, str], set[str]] = {}
+    for line in lines:
+        said.setdefault((line.source, line.target, line.strength), set()).add(line.said)
+    return [Line(*ends, "\n".join(sorted(texts))) for ends, texts in sorted(said.items())]
 
 
 def _lefts(layout: Layout, ends: Iterable[tuple[int, int]]) -> list[float]:
@@ -170,27 +220,22 @@ def _fills(types: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _box(
-    node: Node, info: NodeInfo, fills: dict[str, str], corner: tuple[float, float], is_root: bool
-) -> str:
+def _box(box: Box, fills: dict[str, str], corner: tuple[float, float]) -> str:
     left, top = corner
-    version = f"version {node.number}" if node.number else "any version"
-    state = ", deprecated" if info.deprecated else ""
-    tip = f"{info.name}\n{info.asset_type}, {version}{state}\n{node.reference}"
-    kind = cut(info.asset_type, _KIND - 6) + (f" · v{node.number}" if node.number else "")
+    kind = cut(box.kind, _KIND - 6) + (f" · {box.note}" if box.note else "")
     middle = _n(left + _WIDTH / 2)
     return (
-        f'<g class="node"><title>{markup(tip)}</title>'
-        f'<rect class="box{" root" if is_root else ""}" x="{_n(left)}" y="{_n(top)}" '
-        f'width="{_WIDTH:g}" height="{_HEIGHT:g}" rx="5" fill="{fills[info.asset_type]}"/>'
-        f'<text class="name{" gone" if info.deprecated else ""}" text-anchor="middle" '
-        f'x="{middle}" y="{_n(top + 17)}">{markup(cut(info.name, _NAME))}</text>'
+        f'<g class="node"><title>{markup(box.tip)}</title>'
+        f'<rect class="box{" root" if box.is_root else ""}" x="{_n(left)}" y="{_n(top)}" '
+        f'width="{_WIDTH:g}" height="{_HEIGHT:g}" rx="5" fill="{fills[box.kind]}"/>'
+        f'<text class="name{" gone" if box.is_gone else ""}" text-anchor="middle" '
+        f'x="{middle}" y="{_n(top + 17)}">{markup(cut(box.name, _NAME))}</text>'
         f'<text class="kind" text-anchor="middle" x="{middle}" y="{_n(top + 32)}">'
         f"{markup(kind)}</text></g>"
     )
 
 
-def _curve(line: _Line, layout: Layout, bends: Sequence[float], lefts: Sequence[float]) -> str:
+def _curve(line: Line, layout: Layout, bends: Sequence[float], lefts: Sequence[float]) -> str:
     first, last = line.source, line.target
     turned = layout.layers[first] > layout.layers[last]
     if turned:
@@ -212,14 +257,14 @@ def _turn(start: tuple[float, float], end: tuple[float, float]) -> str:
     return f"C{_n(middle)} {_n(start[1])} {_n(middle)} {_n(end[1])} {_n(end[0])} {_n(end[1])}"
 
 
-def _loop(line: _Line, layout: Layout, lefts: Sequence[float]) -> str:
+def _loop(line: Line, layout: Layout, lefts: Sequence[float]) -> str:
     left, top = _corner(line.source, layout, lefts)
     right = left + _WIDTH - 14
     way = f"M{_n(right - 22)} {_n(top)} v-5 q0 -4 4 -4 h14 q4 0 4 4 V{_n(top)}"
     return _path(line, way, "end")
 
 
-def _path(line: _Line, way: str, arrow: str) -> str:
+def _path(line: Line, way: str, arrow: str) -> str:
     return (
         f'<path class="edge" d="{way}" stroke-dasharray="{_DASHES[line.strength]}" '
         f'marker-{arrow}="url(#arrow)"><title>{markup(line.said)}</title></path>'

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -71,11 +70,9 @@ class Patient:
     @cached_property
     def build(self) -> dict[str, str]:
         """What the plugin was built for: `usd_version`, `python_version`; {} when unknown."""
-        try:
-            text = (self.library.parent / "build_info.json").read_text(encoding="utf-8")
-            return dict(json.loads(text))
-        except (OSError, ValueError):
-            return {}
+        from bifrost.usd import env
+
+        return env.build_of(self.library)
 
     @cached_property
     def openusd(self) -> dict[str, Any]:
@@ -123,6 +120,8 @@ def check_plugin(patient: Patient) -> Iterator[Finding]:
 
 def check_versions(patient: Patient) -> Iterator[Finding]:
     """Yield whether OpenUSD and Python are what the plugin was built for."""
+    from bifrost.usd.env import openusd_number
+
     built = patient.build
     if not built:
         yield Finding(
@@ -133,7 +132,7 @@ def check_versions(patient: Patient) -> Iterator[Finding]:
         )
         return
     here = {
-        "OpenUSD": (patient.openusd.get("usd_version", ""), _usd_version(built["usd_version"])),
+        "OpenUSD": (patient.openusd.get("usd_version", ""), openusd_number(built["usd_version"])),
         "Python": ("{}.{}".format(*sys.version_info[:2]), built["python_version"]),
     }
     for name, (found, wanted) in here.items():
@@ -345,13 +344,6 @@ def _trouble(part: str, error: BifrostError) -> Finding:
     text, _, fix = error.message.rpartition("; ")
     fallback = "see docs/settings.md" if isinstance(error, ConfigurationError) else ""
     return Finding(part, FAIL, text or error.message, fix if text else fallback)
-
-
-def _usd_version(text: str) -> str:
-    """Return OpenUSD's version as its distribution counts: an installation calls 26.8 `2608`."""
-    if re.fullmatch(r"\d{4}", text):
-        return f"{int(text[:2])}.{int(text[2:])}"
-    return text
 
 
 def _unwritable(folder: Path) -> str:

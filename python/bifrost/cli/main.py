@@ -33,6 +33,10 @@ _ROOT: Final = {
     "doctor": ("bifrost.cli.doctor_command:doctor", "Find out what keeps Bifrost from working."),
     "ingest": ("bifrost.cli.ingest_command:ingest", "Register the files of a folder as assets."),
     "graph": ("bifrost.cli.graph_command:graph", "Ask how assets depend on each other."),
+    "install-kit": (
+        "bifrost.cli.install_kit_command:install_kit",
+        "Write what an application needs to find Bifrost.",
+    ),
     "publish": (
         "bifrost.cli.publish_command:publish",
         "Publish files, and look after publishes that did not end.",
@@ -57,6 +61,11 @@ _USD: Final = {
     "arcs": ("bifrost.cli.usd_arcs_command:arcs", "List the arcs of a layer."),
     "cat": ("bifrost.cli.usd_commands:cat", "Print a layer or a composed stage as text."),
     "deps": ("bifrost.cli.usd_commands:deps", "List what a stage depends on."),
+    "diff": ("bifrost.cli.usd_diff_command:diff", "Print what differs between two stages."),
+    "edit": (
+        "bifrost.cli.usd_publish_command:edit",
+        "Copy a version's files into a folder, to be edited and published.",
+    ),
     "env": ("bifrost.cli.env_command:env", "Print the variables that let USD find the plugin."),
     "layers": ("bifrost.cli.usd_layers_command:layers", "List the layers of a stage."),
     "localize": (
@@ -71,6 +80,14 @@ _USD: Final = {
     "pin": (
         "bifrost.cli.usd_pin_command:pin",
         "Freeze what a shot resolves to, check that it still holds, compare two.",
+    ),
+    "publish": (
+        "bifrost.cli.usd_publish_command:publish",
+        "Publish a layer and the working copies under it.",
+    ),
+    "refresh": (
+        "bifrost.cli.usd_refresh_command:refresh",
+        "Ask anew for what floats on a stage.",
     ),
     "tree": ("bifrost.cli.usd_commands:tree", "Print the prims of a composed stage."),
     "variants": (
@@ -179,11 +196,12 @@ def run(arguments: list[str] | None = None) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
     except Exception as error:  # noqa: BLE001 - the last line of defence; nothing is swallowed
-        return _failed(error)
+        return failed(error)
     return result if isinstance(result, int) else 0
 
 
-def _failed(error: Exception) -> int:
+def failed(error: Exception) -> int:
+    """Say what went wrong, in one line on stderr, and return the exit code of a failed answer."""
     if os.environ.get("BIFROST_DEBUG"):
         import traceback
 

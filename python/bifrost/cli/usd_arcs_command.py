@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bifrost.cli.columns import print_columns
+
 if TYPE_CHECKING:
     from bifrost.usd.extraction import Arc
 
@@ -48,11 +50,7 @@ def _print(found: Sequence[Arc]) -> None:
     for layer in layers:
         if len(layers) > 1:
             click.echo(layer)
-        rows = [_row(arc) for arc in found if arc.layer == layer]
-        widths = [max(map(len, column)) for column in zip(_HEADS, *rows, strict=True)]
-        for row in (_HEADS, *rows):
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            click.echo("  ".join(cells).rstrip())
+        print_columns(_HEADS, [_row(arc) for arc in found if arc.layer == layer])
 
 
 def _row(arc: Arc) -> tuple[str, ...]:

@@ -8,10 +8,11 @@ What was asked for goes to stdout, everything else to stderr.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
+
+from bifrost.cli.columns import print_columns
 
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -38,7 +39,8 @@ def cat(layer: str, flatten: bool, out: Path | None) -> None:
 
 @click.command()
 @click.argument("root", metavar="ROOT")
-def tree(root: str) -> None:
+@_AS_JSON
+def tree(root: str, as_json: bool) -> None:
     """
     Print the prims of a composed stage.
 
@@ -46,6 +48,9 @@ def tree(root: str) -> None:
     """
     from bifrost.usd import inspection
 
+    if as_json:
+        click.echo(json.dumps(inspection.prims(root), indent=2))
+        return
     for line in inspection.tree(root):
         click.echo(line)
 
@@ -53,21 +58,40 @@ def tree(root: str) -> None:
 @click.command()
 @click.argument("root", metavar="ROOT")
 @_AS_JSON
-def deps(root: str, as_json: bool) -> None:
+@click.option(
+    "--svg",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a picture, too: which layer names what, and how strongly that binds.",
+)
+def deps(root: str, as_json: bool, svg: Path | None) -> None:
     """
     List what a stage depends on.
 
     Follows every path that ROOT, a file or an entity reference, and the layers under it hold, those
     in variants that are not selected included. Leaves with 1 when something does not resolve.
-    """
-    from bifrost.usd.dependencies import dependencies
 
-    found = dependencies(root)
+    \b
+    bifrost usd deps bifrost:///assets/shot_010 --svg shot_010.svg
+    """
+    from bifrost.usd.dependency_graph import dependency_graph
+
+    graph = dependency_graph(root)
+    found = graph.found
+    if svg is not None:
+        _write(svg, graph.to_svg(root))
     if as_json:
         click.echo(json.dumps([each.as_dict() for each in found], indent=2))
     else:
-        rows = [(each.reference, each.version, each.tier, each.path) for each in found]
-        _print_columns(("reference", "version", "tier", "path"), rows)
+        rows = [
+            (
+                each.reference,
+                each.version,
+                each.tier,
+                "" if each.path == each.reference else each.path,
+            )
+            for each in found
+        ]
+        print_columns(("reference", "version", "tier", "path"), rows)
     failed = [each for each in found if each.problem]
     for each in failed:
         origin = f" (from {each.layer})" if each.layer else ""
@@ -104,8 +128,8 @@ def open_stage(root: str, as_json: bool) -> None:
 open = open_stage  # noqa: A001 - the command's name, which is what `cli.main` looks it up by
 
 
-def _print_columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    for row in (heads, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror or error}") from error

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bifrost.cli.columns import print_columns
+
 if TYPE_CHECKING:
     from bifrost.usd.layer_table import StageLayer
 
@@ -48,12 +50,7 @@ def layers(root: str, as_json: bool) -> None:
 
 def _print(found: Sequence[StageLayer]) -> None:
     heads = ("layer", "version", "editable", "size", "file")
-    rows = [_cells(each) for each in found]
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    for row in (heads, *rows):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[3] = row[3].rjust(widths[3])
-        click.echo("  ".join(cells).rstrip())
+    print_columns(heads, [_cells(each) for each in found], right=[heads.index("size")])
 
 
 def _cells(layer: StageLayer) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from bifrost.cli.columns import print_columns
+
 _HEADS = ("prim", "set", "selected", "variants", "said by")
 # A set may have ten thousand; --json has them all.
 _SHOWN = 12
@@ -47,7 +49,8 @@ def variants(
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
-        _print_columns([row for path, sets in found.items() for row in _rows(path, sets)])
+        rows = [row for path, sets in found.items() for row in _rows(path, sets)]
+        print_columns(_HEADS, rows)
 
 
 def _rows(path: str, sets: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -79,10 +82,3 @@ def _origin(each: Mapping[str, Any]) -> str:
     if source["arc"] == "fallback":
         return "fallback"
     return f"{source['layer']} ({source['arc']})"
-
-
-def _print_columns(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(_HEADS, *rows, strict=True)]
-    for row in (_HEADS, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())

@@ -14,6 +14,7 @@ from bifrost.host.resolving import ResolvingCalls
 from bifrost.host.usd_arcs import UsdArcCalls
 from bifrost.host.usd_layers import UsdLayerCalls
 from bifrost.host.usd_pins import UsdPinCalls
+from bifrost.host.usd_publishing import UsdPublishingCalls
 from bifrost.host.usd_variants import UsdVariantCalls
 from bifrost.session import Session
 
@@ -30,6 +31,7 @@ class BifrostHostInterface(
     UsdArcCalls,
     UsdVariantCalls,
     UsdPinCalls,
+    UsdPublishingCalls,
     CacheCalls,
     MonitoringCalls,
     assetio.HostIdentity,

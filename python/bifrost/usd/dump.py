@@ -34,7 +34,11 @@ _SPECIFIERS: Final = {
 _LONG: Final = 16
 
 
-def canonical_dump(stage: Usd.Stage, root: str | os.PathLike[str] | None = None) -> str:
+def canonical_dump(
+    stage: Usd.Stage,
+    root: str | os.PathLike[str] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> str:
     """
     Return *stage* as text: prims, metadata, values with all samples, targets, variants, files.
 
@@ -47,8 +51,9 @@ def canonical_dump(stage: Usd.Stage, root: str | os.PathLike[str] | None = None)
         stage: What to dump; its load rules and variant selections are taken as they are.
         root: The folder to which file paths are relative; by default the nearest one that holds
             every layer in use.
+        names: What files are called instead, by where they really are.
     """
-    files = _Files(stage, root)
+    files = _Files(stage, root, names or {})
     lines = [
         *_metadata(stage.GetPseudoRoot(), files, stage.GetLayerStack(includeSessionLayers=False))
     ]
@@ -61,7 +66,10 @@ def canonical_dump(stage: Usd.Stage, root: str | os.PathLike[str] | None = None)
 class _Files:
     """What files are called, wherever the folder they are in lies."""
 
-    def __init__(self, stage: Usd.Stage, root: str | os.PathLike[str] | None) -> None:
+    def __init__(
+        self, stage: Usd.Stage, root: str | os.PathLike[str] | None, given: Mapping[str, str]
+    ) -> None:
+        self._given = given
         used = [layer.realPath for layer in stage.GetUsedLayers() if layer.realPath]
         self._root = os.path.realpath(root or _above(used))
         self._names: dict[str, str] = {}
@@ -74,7 +82,7 @@ class _Files:
                 outer, inner = Ar.SplitPackageRelativePathOuter(path)
             real = os.path.realpath(outer)
             inside = real.startswith(self._root + os.sep)
-            name = os.path.relpath(real, self._root) if inside else real
+            name = self._given.get(real) or (os.path.relpath(real, self._root) if inside else real)
             self._names[path] = name + (f"[{inner}]" if inner else "")
         return self._names[path]
 

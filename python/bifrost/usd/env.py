@@ -49,7 +49,7 @@ def library(environ: Mapping[str, str] | None = None) -> Path:
     """
     environ = os.environ if environ is None else environ
     named = environ.get(PLUGIN_DIR, "")
-    folder = Path(named).expanduser().absolute() if named else _installed_folder()
+    folder = Path(named).expanduser().absolute() if named else installed_folder()
     for name in _LIBRARIES:
         if (folder / name).is_file():
             return folder / name
@@ -143,12 +143,34 @@ def variables(
     path = library(environ)
     folder = description(schemes, environ=environ, output=output)
     found = {PLUGIN_PATH: _prepended(folder, environ.get(PLUGIN_PATH, ""))}
-    if libpython := environ.get(LIBPYTHON) or _libpython():
+    if libpython := environ.get(LIBPYTHON) or libpython_here():
         found[LIBPYTHON] = libpython
-    if path.parent != _installed_folder():
+    if path.parent != installed_folder():
         # The plugin looks for the package beside itself; one that lies elsewhere has to be told.
-        found[PYTHON_PATH] = environ.get(PYTHON_PATH) or _package_folders()
+        found[PYTHON_PATH] = environ.get(PYTHON_PATH) or package_folders()
     return found
+
+
+def build_of(library_path: Path) -> dict[str, str]:
+    """
+    Return what a plugin was built for: `usd_version`, such as `26.8`, and `python_version`; {} when
+    nothing beside it says so.
+    """
+    try:
+        text = (library_path.parent / "build_info.json").read_text(encoding="utf-8")
+        found = {str(key): str(value) for key, value in dict(json.loads(text)).items()}
+    except (OSError, ValueError, TypeError):
+        return {}
+    if number := found.get("usd_version"):
+        found["usd_version"] = openusd_number(number)
+    return found
+
+
+def openusd_number(text: str) -> str:
+    """Return OpenUSD's version as its distribution counts: an installation calls 26.8 `2608`."""
+    if re.fullmatch(r"\d{4}", text):
+        return f"{int(text[:2])}.{int(text[2:])}"
+    return text
 
 
 def describes(entry: Path, library_path: Path) -> bool:
@@ -220,7 +242,8 @@ def _powershell(name: str, value: str) -> str:
 _ASSIGNMENTS: Final = {"bash": _bash, "fish": _fish, "powershell": _powershell}
 
 
-def _installed_folder() -> Path:
+def installed_folder() -> Path:
+    """Return where the plugin of this installation is, if it has one."""
     return Path(__file__).parent.parent / "plugin"
 
 
@@ -355,13 +378,14 @@ def _is_stale(folder: Path, unused_s: float | None, now: float) -> bool:
     return gone or unused
 
 
-def _package_folders() -> str:
+def package_folders() -> str:
+    """Return the folders, joined as in `PATH`, that hold this `bifrost` and what it needs."""
     folders = (str(Path(__file__).parents[2]), sysconfig.get_path("purelib"))
     return os.pathsep.join(dict.fromkeys(folders))
 
 
-def _libpython() -> str:
-    """Return this interpreter's shared library, for applications without a Python of their own."""
+def libpython_here() -> str:
+    """Return this interpreter's shared library, for applications without a Python; or ""."""
     folder, name = sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME")
     if not folder or not name or not str(name).startswith("libpython") or ".a" in str(name):
         return ""
