@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,12 +127,12 @@ class Bench:
 
     @cached_property
     def native(self) -> native.Native:
-        """The two C++ libraries."""
-        self.say("compiling the empty plugin and the loop")
+        """The C++ libraries."""
+        self.say("compiling the empty plugin and the loops")
         return native.build(self.work / "native")
 
     def take_turns(
-        self, program: str, sides: Sequence[Side], turns: int | None = None
+        self, program: str | Mapping[str, str], sides: Sequence[Side], turns: int | None = None
     ) -> dict[str, list[Sample]]:
         """Return the sides' samples, by name; see `measure.take_turns`."""
         return measure.take_turns(program, sides, turns or self.turns, self.say)
@@ -161,6 +161,15 @@ class Bench:
 def plain(subject: Subject) -> Side:
     """The side that opens by plain relative paths, through ArDefaultResolver."""
     return Side(PLAIN, {"root": str(subject.plain_root), "side": "plain"})
+
+
+def empty(bench: Bench, subject: Subject) -> Side:
+    """The side that opens by plain paths with a plugin loaded that does nothing."""
+    return Side(
+        EMPTY,
+        {"root": str(subject.plain_root), "side": "empty"},
+        {"PXR_PLUGINPATH_NAME": str(bench.native.empty_plugin)},
+    )
 
 
 def bifrost(

@@ -28,7 +28,7 @@ def open_stage(*, root: str, side: str, manager: bool = False) -> dict[str, Any]
     _start(side)
     warmed = _now()
     if manager:
-        _start_manager()
+        start_manager()
     started, cpu = _now(), _cpu_s()
     stage = Usd.Stage.Open(root)
     opened, open_cpu = _now(), _cpu_s()
@@ -52,6 +52,7 @@ def open_stage(*, root: str, side: str, manager: bool = False) -> dict[str, Any]
         "after_open": after_open,
         "after_attributes": after_read,
         "openassetio_imported": "openassetio" in sys.modules,
+        "bifrost_imported": "bifrost" in sys.modules,
     }
     del values, found
     result["unmeasured_s"] = _now() - opened
@@ -109,13 +110,18 @@ def _start(side: str) -> None:
         from bifrost.usd.stage import warm
 
         warm()
+    elif side == "pins":
+        from pxr import Plug
+
+        # Loads the library and no more: the file of pins is read by the open.
+        Plug.Registry().GetPluginWithName("bifrost").Load()
     else:
         from pxr import Ar
 
         Ar.GetResolver().Resolve("bifrost-bench-empty:///x" if side == "empty" else "/nowhere")
 
 
-def _start_manager() -> None:
+def start_manager() -> None:
     """Import and initialise what only a cache miss needs."""
     from bifrost.session import current
 
@@ -176,8 +182,9 @@ def _program(name: str) -> Callable[..., Any]:
         if name == function.__name__:
             return function
     import pipeline_child  # what opens stages is timed without it
+    import usd_child
 
-    return pipeline_child.PROGRAMS[name]
+    return {**pipeline_child.PROGRAMS, **usd_child.PROGRAMS}[name]
 
 
 if __name__ == "__main__":

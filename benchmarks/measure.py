@@ -90,15 +90,22 @@ def run(program: str, side: Side) -> Sample:
 
 
 def take_turns(
-    program: str, sides: Sequence[Side], turns: int, progress: Callable[[str], None]
+    program: str | Mapping[str, str],
+    sides: Sequence[Side],
+    turns: int,
+    progress: Callable[[str], None],
 ) -> dict[str, list[Sample]]:
-    """Return *turns* samples of each side, by its name; samples of one turn have the same index."""
+    """
+    Return *turns* samples of each side, by its name; samples of one turn have the same index.
+
+    *program* is what all of them run, or what each of them does, by its name.
+    """
     samples: dict[str, list[Sample]] = {side.name: [] for side in sides}
     for turn in range(turns + 1):
         first = turn % len(sides)
         for side in (*sides[first:], *sides[:first]):
             progress(f"{turn}/{turns} {side.name}" if turn else f"warming up: {side.name}")
-            sample = run(program, side)
+            sample = run(program if isinstance(program, str) else program[side.name], side)
             if turn:
                 samples[side.name].append(sample)
     return samples

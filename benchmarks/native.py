@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the benchmarks' two C++ libraries against the wheels' OpenUSD, by a compiler call each."""
+"""Builds the benchmarks' C++ libraries against the wheels' OpenUSD, by a compiler call each."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ class Native:
 
     Attributes:
         resolve_loop: The library with `bifrost_bench_resolve`.
+        everything_changed: The one with `bifrost_bench_everything_changed`.
         empty_plugin: The folder of the empty resolver's plugInfo.json.
     """
 
     resolve_loop: Path
+    everything_changed: Path
     empty_plugin: Path
 
 
@@ -45,7 +47,9 @@ def build(directory: Path) -> Native:
     (empty_plugin / "plugInfo.json").write_text(json.dumps(_PLUG_INFO, indent=4))
     resolve_loop = directory / "libresolve_loop.so"
     _compile(_HERE / "resolve_loop.cpp", resolve_loop)
-    return Native(resolve_loop, empty_plugin)
+    everything_changed = directory / "libeverything_changed.so"
+    _compile(_HERE / "everything_changed.cpp", everything_changed)
+    return Native(resolve_loop, everything_changed, empty_plugin)
 
 
 _PLUG_INFO: Final = {

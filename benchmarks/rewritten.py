@@ -36,9 +36,32 @@ class Rewritten:
     home: Path
     references: tuple[str, ...]
 
+    @property
+    def reference_of_root(self) -> str:
+        """The root's own reference: it has the root's file name, and no other layer has it."""
+        found = [each for each in self.references if each.endswith(f"/{self.root.name}")]
+        if len(found) != 1:
+            raise RuntimeError(f"{len(found)} references are named as the root {self.root.name}")
+        return found[0]
+
     def forget(self) -> None:
         """Remove the persistent cache, so that the next process finds everything cold."""
         shutil.rmtree(self.home / "cache", ignore_errors=True)
+
+    def keep(self) -> None:
+        """Remember the home as it is now, catalogue and caches, for `restore`."""
+        shutil.rmtree(self._kept, ignore_errors=True)
+        shutil.copytree(self.home, self._kept)
+
+    def restore(self) -> None:
+        """Put the home back as `keep` found it, so that each run finds the same state."""
+        # What was published meanwhile is read-only, folders are not.
+        shutil.rmtree(self.home)
+        shutil.copytree(self._kept, self.home)
+
+    @property
+    def _kept(self) -> Path:
+        return self.home.with_name("home_kept")
 
 
 def own_catalogue(source: Path, root: str, directory: Path) -> Rewritten:

@@ -20,7 +20,7 @@ from typing import Final
 import catalogue
 import report
 from bench import Bench, Row, Subject, the_bench
-from cases import memory, open_cold, open_warm, pipeline, resolve_hit
+from cases import memory, open_cold, open_warm, pipeline, resolve_hit, usd
 from measure import ChildFailed
 from shot import Shot
 
@@ -31,7 +31,9 @@ CASES: Final[dict[str, Callable[[Bench, Subject], list[Row]]]] = {
     "warm": open_warm.rows,
     "cold": open_cold.rows,
     "memory": memory.rows,
+    **usd.PARTS,
 }
+_USD: Final = "usd"
 _PIPELINE: Final = "pipeline"
 _CATALOGUE: Final = "catalogue"
 
@@ -65,7 +67,7 @@ def _measure_shots(
     say: _Say,
 ) -> Shot | None:
     """Add what is measured of shots; return the generated one."""
-    cases = [name for name in names if name in CASES]
+    cases = [name for name in CASES if name in names or (name in usd.PARTS and _USD in names)]
     if not cases:
         return None
     with the_bench(
@@ -169,8 +171,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        choices=[*CASES, _PIPELINE, *pipeline.PARTS, _CATALOGUE],
-        help="one case, or one of the pipeline's parts; repeatable",
+        choices=[*CASES, _USD, _PIPELINE, *pipeline.PARTS, _CATALOGUE],
+        help="one case, or all of usd's, or some or all of the pipeline's; repeatable",
     )
     parser.add_argument("--size", action="append", type=int, help="assets; repeatable")
     parser.add_argument(

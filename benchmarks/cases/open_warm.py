@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import measure
-from bench import EMPTY, PLAIN, Bench, Row, Subject, bifrost, open_figures, whole_process
-from measure import Estimate, Sample, Side
+from bench import EMPTY, PLAIN, Bench, Row, Subject, bifrost, empty, open_figures, whole_process
+from measure import Estimate, Sample
 
 _WARM = "LMDB warm"
 
@@ -16,8 +16,8 @@ def rows(bench: Bench, subject: Subject) -> list[Row]:
     subject.own.forget()
     bench.say(f"{subject.name}: filling the cache")
     measure.run("open_stage", warm)
-    samples = bench.opened_in_turns(subject, (_empty(bench, subject), warm))
-    ours, plain, empty = samples[_WARM], samples[PLAIN], samples[EMPTY]
+    samples = bench.opened_in_turns(subject, (empty(bench, subject), warm))
+    ours, plain, idle = samples[_WARM], samples[PLAIN], samples[EMPTY]
     process = whole_process(ours, plain)
     return [
         Row(
@@ -30,7 +30,7 @@ def rows(bench: Bench, subject: Subject) -> list[Row]:
             details=open_figures(samples)
             | {
                 "CPU time of the open, x": _ratio(ours, plain, "open_cpu_s").median,
-                "open with the empty plugin loaded, x": _ratio(empty, plain, "open_s").median,
+                "open with the empty plugin loaded, x": _ratio(idle, plain, "open_s").median,
                 "counters after the open": ours[-1]["after_open"],
             },
         ),
@@ -69,9 +69,9 @@ def _attributes(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]
 
 
 def _start_up(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
-    ours, plain, empty = samples[_WARM], samples[PLAIN], samples[EMPTY]
+    ours, plain, idle = samples[_WARM], samples[PLAIN], samples[EMPTY]
     beyond = measure.difference(
-        measure.values(ours, "start_s"), measure.values(empty, "start_s")
+        measure.values(ours, "start_s"), measure.values(idle, "start_s")
     ).scaled(1000)
     process = whole_process(ours, plain)
     return [
@@ -81,10 +81,10 @@ def _start_up(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
             beyond,
             "ms",
             30,
-            process=whole_process(ours, empty),
+            process=whole_process(ours, idle),
             details={
                 "OpenAssetIO imported": any(sample["openassetio_imported"] for sample in ours),
-                "empty plugin, ms": 1000 * Estimate.of(measure.values(empty, "start_s")).median,
+                "empty plugin, ms": 1000 * Estimate.of(measure.values(idle, "start_s")).median,
                 "Bifrost, ms": 1000 * Estimate.of(measure.values(ours, "start_s")).median,
             },
         ),
@@ -101,11 +101,3 @@ def _start_up(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
 
 def _ratio(ours: list[Sample], theirs: list[Sample], part: str) -> Estimate:
     return measure.ratio(measure.values(ours, part), measure.values(theirs, part))
-
-
-def _empty(bench: Bench, subject: Subject) -> Side:
-    return Side(
-        EMPTY,
-        {"root": str(subject.plain_root), "side": "empty"},
-        {"PXR_PLUGINPATH_NAME": str(bench.native.empty_plugin)},
-    )

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Extracting the arcs of every layer, beside opening the layers with Sdf alone."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import measure
+from bench import Bench, Row, Subject
+from measure import ChildFailed, Estimate, Sample, Side
+
+_SDF: Final = "Sdf alone"
+_LAYERS: Final = "each layer"
+_CLOSURE: Final = "closure=True"
+_STAGE: Final = "open stage"
+_HOW: Final = {_SDF: "sdf", _LAYERS: "layers", _CLOSURE: "closure", _STAGE: "stage"}
+
+
+def rows(bench: Bench, subject: Subject) -> list[Row]:
+    """Measure it layer by layer, as one closure, and of a stage that is open."""
+    own = subject.own
+    files = sorted(str(file) for file in own.root.parent.rglob("*.usd*"))
+    sides = [
+        Side(name, {"how": how, "root": str(own.root), "files": files}, own.environment)
+        for name, how in _HOW.items()
+    ]
+    samples = bench.take_turns("read_arcs", sides)
+    if len({samples[name][0]["layers"] for name in (_SDF, _LAYERS)}) > 1:
+        raise ChildFailed("one side opened other layers")
+    return [
+        _row(f"extract_arcs of {_LAYERS}, opening included", 2.0, subject, samples, _LAYERS),
+        _row(f"extract_arcs, {_CLOSURE}, opening included", 2.0, subject, samples, _CLOSURE),
+        _row("extract_arcs of an open stage", 1.0, subject, samples, _STAGE),
+    ]
+
+
+def _row(
+    what: str, limit: float, subject: Subject, samples: dict[str, list[Sample]], name: str
+) -> Row:
+    ours, sdf = samples[name], samples[_SDF]
+    return Row(
+        f"{what}, to opening the layers with Sdf alone ({subject.name})",
+        f"<= {limit}x",
+        _ratio(ours, sdf, "took_s"),
+        "x",
+        limit,
+        details=_details(ours, sdf),
+    )
+
+
+def _details(ours: list[Sample], sdf: list[Sample]) -> dict[str, Any]:
+    return {
+        "CPU time, x": _ratio(ours, sdf, "took_cpu_s").median,
+        "ms": 1000 * Estimate.of(measure.values(ours, "took_s")).median,
+        "Sdf alone, ms": 1000 * Estimate.of(measure.values(sdf, "took_s")).median,
+        "layers": ours[0]["layers"],
+        "arcs": ours[0]["arcs"],
+    }
+
+
+def _ratio(ours: list[Sample], theirs: list[Sample], part: str) -> Estimate:
+    return measure.ratio(measure.values(ours, part), measure.values(theirs, part))

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refreshing an open stage: where nothing moved, and where three layers have new versions."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import measure
+from bench import Bench, Row, Subject, bifrost
+from measure import ChildFailed, Estimate, Sample, Side
+
+_MOVING: Final = 3
+_STILL: Final = "refresh, nothing moved"
+_MOVED: Final = f"refresh, {_MOVING} new versions"
+_BARE: Final = "the bare notice"
+
+
+def rows(bench: Bench, subject: Subject) -> list[Row]:
+    """Measure both, and OpenUSD's own notice that everything may have changed, with nothing moved."""
+    own = subject.own
+    measure.run("open_stage", bifrost("filling the cache", own))
+    own.keep()
+    arguments = {"root": str(own.root), "library": str(bench.native.everything_changed)}
+    sides = [
+        Side(name, {**arguments, **more}, own.environment, own.restore)
+        for name, more in (
+            (_STILL, {"how": "refresh", "moving": 0}),
+            (_MOVED, {"how": "refresh", "moving": _MOVING}),
+            (_BARE, {"how": "notice", "moving": 0}),
+        )
+    ]
+    samples = bench.take_turns("refresh", sides)
+    own.restore()
+    for name, moved in ((_STILL, 0), (_MOVED, _MOVING)):
+        if {sample["moved"] for sample in samples[name]} != {moved}:
+            raise ChildFailed(f"{name}: {samples[name][0]['moved']} moved")
+    return [*_still(subject, samples[_STILL]), *_moved(subject, samples)]
+
+
+def _still(subject: Subject, ours: list[Sample]) -> list[Row]:
+    return [
+        Row(
+            f"{_STILL}, to the open before it ({subject.name})",
+            "<= 0.05x",
+            measure.ratio(measure.values(ours, "took_s"), measure.values(ours, "open_s")),
+            "x",
+            0.05,
+            details={
+                "CPU time, x": measure.ratio(
+                    measure.values(ours, "took_cpu_s"), measure.values(ours, "open_cpu_s")
+                ).median,
+                **_figures(ours),
+            },
+        ),
+        _count(f"{_STILL}: notices ({subject.name})", 0, ours, "notices"),
+        _count(f"{_STILL}: round trips ({subject.name})", 1, ours, "round_trips"),
+    ]
+
+
+def _moved(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
+    ours, bare = samples[_MOVED], samples[_BARE]
+    return [
+        Row(
+            f"{_MOVED}, to the bare ResolverChanged notice ({subject.name})",
+            "<= 1.15x",
+            measure.ratio(measure.values(ours, "took_s"), measure.values(bare, "took_s")),
+            "x",
+            1.15,
+            details={
+                "CPU time, x": measure.ratio(
+                    measure.values(ours, "took_cpu_s"), measure.values(bare, "took_cpu_s")
+                ).median,
+                **_figures(ours),
+                "the bare notice, ms": 1000 * Estimate.of(measure.values(bare, "took_s")).median,
+                "layers after it": ours[0]["layers"],
+            },
+        ),
+        _count(f"{_MOVED}: round trips ({subject.name})", 1, ours, "round_trips"),
+    ]
+
+
+def _count(what: str, limit: int, samples: list[Sample], key: str) -> Row:
+    return Row(what, f"<= {limit}", Estimate.of(measure.values(samples, key)), "", limit)
+
+
+def _figures(ours: list[Sample]) -> dict[str, Any]:
+    return {
+        "ms": 1000 * Estimate.of(measure.values(ours, "took_s")).median,
+        "the open, ms": 1000 * Estimate.of(measure.values(ours, "open_s")).median,
+    }

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The variants of one prim: nothing kept, beside opening the stage without payloads; and kept."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import measure
+from bench import Bench, Row, Subject, bifrost
+from measure import ChildFailed, Estimate, Side
+
+_STAGE: Final = "stage without payloads"
+_ASKED: Final = "get_usd_variants"
+
+
+def rows(bench: Bench, subject: Subject) -> list[Row]:
+    """Measure both of the first prim that has variants; references are in LMDB, answers not."""
+    own = subject.own
+    reference = own.reference_of_root
+    found = measure.run("find_variants", Side(_STAGE, {"reference": reference}, own.environment))
+    measure.run("open_stage", bifrost("filling the cache", own))
+    own.keep()
+    asked = {"reference": reference, "prim": found["prim"]}
+    sides = [
+        Side(name, {**asked, "how": how}, own.environment, own.restore)
+        for name, how in ((_STAGE, "stage"), (_ASKED, "variants"))
+    ]
+    samples = bench.take_turns("ask_variants", sides)
+    own.restore()
+    ours, stage = samples[_ASKED], samples[_STAGE]
+    if not ours[0]["sets"]:
+        raise ChildFailed(f"{found['prim']} has no variant sets")
+    return [
+        Row(
+            f"get_usd_variants, nothing kept, to opening without payloads ({subject.name})",
+            "<= 1.1x",
+            measure.ratio(measure.values(ours, "took_s"), measure.values(stage, "took_s")),
+            "x",
+            1.1,
+            details={
+                "CPU time, x": measure.ratio(
+                    measure.values(ours, "took_cpu_s"), measure.values(stage, "took_cpu_s")
+                ).median,
+                "ms": 1000 * Estimate.of(measure.values(ours, "took_s")).median,
+                "the stage, ms": 1000 * Estimate.of(measure.values(stage, "took_s")).median,
+                "prim": found["prim"],
+                "variant sets": ours[0]["sets"],
+            },
+        ),
+        Row(
+            f"get_usd_variants, kept ({subject.name})",
+            "<= 100 us",
+            Estimate.of(measure.values(ours, "warm_s")).scaled(1e6),
+            "us",
+            100,
+        ),
+    ]
