@@ -26,6 +26,11 @@ namespace {
 
 constexpr std::size_t kLargestEmptyLayer = 1024;
 
+// Whether files with *extension* are layers that USD writes.
+bool isLayerExtension(std::string_view extension) {
+  return extension == "usd" || extension == "usda" || extension == "usdc";
+}
+
 // What a layer last wrote or read at a path: bytes that are no version yet; else the file of a
 // version, which stays known while there is a draft.
 struct Content {
@@ -106,7 +111,7 @@ void complain(const std::string& reference, const std::string& why) {
 }
 
 // Why no version of it can be made, as far as nobody has to be asked; or nothing.
-std::string ruledOut(const std::string& path, const WritingFor& who) {
+std::string ruledOut(const std::string& path, const WritingFor& who, const std::string& current) {
   const std::string_view version = parameterOf(withoutFormatArgs(path), "version");
   const auto isDigit = [](char ch) { return ch >= '0' && ch <= '9'; };
   if (!version.empty() && std::all_of(version.begin(), version.end(), isDigit)) {
@@ -116,6 +121,10 @@ std::string ruledOut(const std::string& path, const WritingFor& who) {
   if (who.isFrozen) {
     return "pins are in force, and what is published would not be seen under them; write without "
            "BIFROST_PINS [access]";
+  }
+  if (!current.empty() && !canBeWrittenTo(path, current)) {
+    return "its newest version is a ." + extensionOf(current) +
+           " file, which USD doesn't write; write to another id, or say format=usd [access]";
   }
   return {};
 }
@@ -359,16 +368,24 @@ std::string extensionOf(std::string_view identifier) {
 }
 
 std::string extensionToWrite(std::string_view identifier, std::string_view current) {
-  const std::string_view said = parameterOf(identifier, "format");
-  if (said == "usd" || said == "usda" || said == "usdc") {  // others are refused when asked about
-    return std::string(said);
+  const std::string said(parameterOf(identifier, "format"));
+  for (const std::string& each : {said, extensionOf(current), extensionOf(identifier)}) {
+    if (isLayerExtension(each)) {  // others are refused when asked about
+      return each;
+    }
   }
-  const std::string own = extensionOf(current.empty() ? identifier : current);
-  return own.empty() ? "usd" : own;
+  return "usd";
 }
 
-bool canWrite(const std::string& path, const WritingFor& who, std::string* whyNot) {
-  std::string why = ruledOut(path, who);
+bool canBeWrittenTo(std::string_view identifier, std::string_view current) {
+  const std::string extension = extensionOf(current);
+  return extension.empty() || isLayerExtension(extension) ||
+         !parameterOf(identifier, "format").empty();
+}
+
+bool canWrite(const std::string& path, const WritingFor& who, const std::string& current,
+              std::string* whyNot) {
+  std::string why = ruledOut(path, who, current);
   if (why.empty()) {
     const auto outcome = PythonBridge::get().call("why_not_writable", {who.policy, path},
                                                   [&](std::string_view reply) { why = reply; });
@@ -395,7 +412,7 @@ bool canWrite(const std::string& path, const WritingFor& who, std::string* whyNo
 std::shared_ptr<ArWritableAsset> openForWrite(const std::string& path, ArResolver::WriteMode mode,
                                               WritingFor who, const std::string& current) {
   const Way way = wayTo(path);
-  if (const std::string why = ruledOut(path, who); !why.empty()) {
+  if (const std::string why = ruledOut(path, who, current); !why.empty()) {
     complain(path, why);
     return nullptr;
   }

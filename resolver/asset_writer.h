@@ -48,19 +48,25 @@ bool noteExtension(const std::string& assetPath);
 // written there: what the reference resolves to is another one, and so it must not be answered.
 bool noteResolve(const std::string& assetPath);
 
+// Whether a layer can be the version that follows on *current*, the file that *identifier* resolves
+// to now: nothing says that this is something else, or the reference says `format=`.
+bool canBeWrittenTo(std::string_view identifier, std::string_view current);
+
 // The extension of the file that is written for *identifier*, and so its format: what `format=`
-// says, else that of *current*, the file that it resolves to now, else its own, else "usd".
+// says, else that of *current*, the file that it resolves to now, else its own, else "usd". Others
+// than those three are none of a layer: "hero.v2" is an id with a dot.
 std::string extensionToWrite(std::string_view identifier, std::string_view current);
 
 // "usda" of "bifrost:///assets/hero.usda?version=3"; a query or fragment is no extension.
 std::string extensionOf(std::string_view identifier);
 
 // Whether a version of the asset at *path* can be made; if not, *whyNot* says why. One crossing,
-// none where the reference or pins rule it out.
-bool canWrite(const std::string& path, const WritingFor& who, std::string* whyNot);
+// none where the reference, pins or *current* rule it out: the file that the reference is known to
+// resolve to; empty for none.
+bool canWrite(const std::string& path, const WritingFor& who, const std::string& current,
+              std::string* whyNot);
 
-// The asset to write to, or null, after an error. No crossing. *current* is the file that the
-// reference is known to resolve to; empty for none.
+// The asset to write to, or null, after an error. No crossing. *current* as above.
 std::shared_ptr<ArWritableAsset> openForWrite(const std::string& path, ArResolver::WriteMode mode,
                                               WritingFor who, const std::string& current);
 

@@ -266,6 +266,19 @@ Floating floatingIn(const ContextAnswers& answers) {
   return floating;
 }
 
+// What the bridge answers anew for what floats; nothing where that can't be another.
+std::vector<Resolution> askedAnew(const ContextAnswers& answers) {
+  std::vector<Resolution> fresh;
+  const Floating floating = isFrozen(answers) ? Floating{} : floatingIn(answers);
+  if (!floating.settled.empty() || !floating.unsettled.empty()) {
+    PythonBridge::get().call(
+        "refresh",
+        {answers.policy(), answers.root(), joined(floating.settled), joined(floating.unsettled)},
+        [&](std::string_view reply) { fresh = std::move(decoded(reply).resolutions); });
+  }
+  return fresh;
+}
+
 // Asks the bridge for one identifier; whatever happens, the table has an answer for it afterwards.
 void ask(ContextAnswers& answers, const std::string& identifier) {
   TF_DEBUG(BIFROST_RESOLVE)
@@ -461,24 +474,9 @@ void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
     }
     unboundAnswers().table().expireFloating();
     ContextAnswers& answers = *own->answers();
-    std::vector<bifrost::Move> moved = answers.table().replace({});  // none yet
-    if (isFrozen(answers)) {
-      return false;
-    }
-    const Floating floating = floatingIn(answers);
-    if (floating.settled.empty() && floating.unsettled.empty()) {
-      return false;
-    }
-    const auto take = [&](std::string_view reply) {
-      moved = answers.table().replace(std::move(decoded(reply).resolutions));
-    };
-    PythonBridge::get().call(
-        "refresh",
-        {answers.policy(), answers.root(), joined(floating.settled), joined(floating.unsettled)},
-        take);
+    const std::vector<bifrost::Move> moved = answers.table().replace(askedAnew(answers));
     TF_DEBUG(BIFROST_CONTEXT)
-        .Msg("BIFROST_CONTEXT: refreshed %s: %zu of %zu moved\n", own->text().c_str(), moved.size(),
-             floating.settled.size() + floating.unsettled.size());
+        .Msg("BIFROST_CONTEXT: refreshed %s: %zu moved\n", own->text().c_str(), moved.size());
     if (!moved.empty()) {
       askAheadOf(answers, moved);
       ArNotice::ResolverChanged(*own).Send();
@@ -499,14 +497,15 @@ std::string BifrostResolver::_GetExtension(const std::string& assetPath) const {
     const std::string_view identifier = own.view();
     const bool isOurs = identifier.substr(0, bifrost::kOwnPrefix.size()) == bifrost::kOwnPrefix;
     const Resolution* known = knownTo(currentAnswers(), identifier);
-    if (known == nullptr && isOurs && bifrost::extensionOf(identifier).empty()) {
+    if (known == nullptr && isOurs) {
       known = lookUp(currentAnswers(), identifier);  // a new version is as the one before
     }
     const std::string current = known != nullptr ? known->path : std::string{};
     const bool isNew = known == nullptr || known->failureCode == "not_found";
-    return isOurs && (isCreated || isNew || known->resolved())
-               ? bifrost::extensionToWrite(bifrost::withoutFormatArgs(assetPath), current)
-               : bifrost::extensionOf(current.empty() ? identifier : current);
+    const bool canBe = isNew || (known->resolved() && bifrost::canBeWrittenTo(assetPath, current));
+    const bool isWritten = isCreated || (isOurs && canBe);
+    return isWritten ? bifrost::extensionToWrite(bifrost::withoutFormatArgs(assetPath), current)
+                     : bifrost::extensionOf(current.empty() ? identifier : current);
   });
 }
 
@@ -574,24 +573,29 @@ bifrost::WritingFor BifrostResolver::writingFor() const {
   ContextAnswers& answers = currentAnswers();
   // The copy keeps the answers alive; those of no context live as long as the process.
   const auto learn = [context, &answers](std::string_view reply) {
-    answers.table().replace(std::move(decoded(reply).resolutions));
+    answers.table().learn(std::move(decoded(reply).resolutions));
     unboundAnswers().table().expireFloating();
   };
   return {answers.policy(), isFrozen(answers), learn};
 }
 
+// The file that *resolvedPath*, a reference, is known to resolve to now; empty for none.
+std::string BifrostResolver::fileAt(const std::string& resolvedPath) const {
+  const Resolution* known = knownTo(currentAnswers(), Identifier(resolvedPath).view());
+  return known != nullptr ? known->path : std::string{};
+}
+
 bool BifrostResolver::_CanWriteAssetToPath(const ArResolvedPath& resolvedPath,
                                            std::string* whyNot) const {
-  return guarded("CanWriteAssetToPath", false,
-                 [&] { return bifrost::canWrite(resolvedPath, writingFor(), whyNot); });
+  return guarded("CanWriteAssetToPath", false, [&] {
+    return bifrost::canWrite(resolvedPath, writingFor(), fileAt(resolvedPath), whyNot);
+  });
 }
 
 std::shared_ptr<ArWritableAsset> BifrostResolver::_OpenAssetForWrite(
     const ArResolvedPath& resolvedPath, WriteMode writeMode) const {
   return guarded("OpenAssetForWrite", std::shared_ptr<ArWritableAsset>{}, [&] {
-    const Resolution* known = knownTo(currentAnswers(), Identifier(resolvedPath).view());
-    return bifrost::openForWrite(resolvedPath, writeMode, writingFor(),
-                                 known != nullptr ? known->path : std::string{});
+    return bifrost::openForWrite(resolvedPath, writeMode, writingFor(), fileAt(resolvedPath));
   });
 }
 

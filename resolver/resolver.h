@@ -49,6 +49,7 @@ class BifrostResolver final : public ArResolver {
  private:
   bifrost::ContextAnswers& currentAnswers() const;
   bifrost::WritingFor writingFor() const;
+  std::string fileAt(const std::string& resolvedPath) const;
 };
 
 BIFROST_USD_NAMESPACE_CLOSE

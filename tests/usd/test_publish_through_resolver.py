@@ -203,6 +203,66 @@ show(names)
     ] == seen
 
 
+@pytest.mark.parametrize("asset_id", ["hero.v2", "hero.2024.01", "plate.png", "hero.usda.bak"])
+def test_a_dot_in_an_id_is_no_format(writing, asset_id: str) -> None:
+    """
+    What has no extension of a layer is a `.usd`, created or exported, and opens.
+    """
+    seen = writing(
+        """
+exported = anonymous().Export(prop)
+layer = edit(create(prop + ".new"), "made")
+layer.Save()
+show(exported, content(prop)[0], content(prop + ".new")[0])
+""",
+        f"bifrost:///assets/{asset_id}",
+    )
+
+    assert [True, "prop", "made"] == seen
+    for made in (asset_id, f"{asset_id}.new"):
+        assert f"{made}.usd" == bifrost_host.resolve_asset_path(f"bifrost:///assets/{made}").name
+
+
+def test_a_process_that_knows_nothing_yet_writes_in_the_format_of_the_version_before(
+    writing,
+) -> None:
+    """
+    Though the id has an extension of its own.
+    """
+    reference = "bifrost:///assets/prop.usda"
+    for source in (
+        "anonymous(values=1).Export(prop); anonymous(values=2).Export(prop + '?format=usdc')",
+        "anonymous(values=3).Export(prop)",
+    ):
+        writing(source + "; show()", reference)
+
+    assert [3, 2, 1] == versions_of(reference)
+    assert "prop.usdc" == bifrost_host.resolve_asset_path(reference).name
+
+
+def test_a_layer_is_no_next_version_of_a_picture(writing, tmp_path: Path) -> None:
+    """
+    Unless the reference says a format.
+    """
+    picture = tmp_path / "plate.png"
+    picture.write_bytes(b"no picture either")
+    reference = bifrost_host.register_asset("texture", "plate.png", picture)
+
+    *refused, exported = writing(
+        """
+show(raised(lambda: create(prop)), raised(lambda: anonymous().Export(prop)),
+     anonymous().Export(prop + "?format=usda"))
+""",
+        reference,
+    )
+
+    for text in refused:
+        assert "its newest version is a .png file" in text
+        assert "[access]" in text
+    assert exported is True
+    assert [2, 1] == versions_of(reference)
+
+
 @pytest.mark.parametrize("reference", REFERENCES)
 def test_layers_and_stages_are_exported(writing, reference: str) -> None:
     """
