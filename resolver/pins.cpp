@@ -22,7 +22,8 @@ BIFROST_USD_USING
 namespace {
 
 constexpr int kFormat = 1;
-constexpr double kMostBytes = 9e15;  // of a file, and what a double counts one by one
+constexpr std::size_t kLongestTold = 1000;  // of what a file says, in a message
+constexpr double kMostBytes = 9e15;         // of a file, and what a double counts one by one
 // So that a file which arrives late is seen, and a herd that wants it looks once.
 constexpr double kMissingLasts_s = 1.0;
 
@@ -80,8 +81,20 @@ std::string contentOf(std::ifstream& file) {
   return data;
 }
 
-// A value of another type than is expected is none.
+// Whether there may be a file: not a pipe or a device, which would be waited for or read for ever.
+bool isFile(const std::string& path) {
+  struct stat info{};
+  return stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode);
+}
+
+// A path that the system would read only the beginning of is none either.
+bool isAbsolutePath(const std::string& path) {
+  return !path.empty() && path.front() == '/' && path.find('\0') == std::string::npos;
+}
+
+// A value of another type than is expected is none. Of several the last counts, as everywhere.
 void readText(JsonReader& json, std::string* text) {
+  text->clear();
   if (json.isText()) {
     json.readText(text);
   } else {
@@ -151,6 +164,10 @@ struct Pins::Reader {
   std::optional<std::string> bad = {};  // the first entry that is no pin
 
   void read() {
+    if (!isFile(pins.path_)) {
+      pins.problem_ = "it is no file";
+      return;
+    }
     std::ifstream file(pins.path_);
     if (!file) {
       pins.problem_ = "there is no such file, or it can't be read";
@@ -218,8 +235,8 @@ struct Pins::Reader {
     } else {
       json.skip();
     }
-    if (answer.identifier.empty() || answer.path.empty() || answer.path.front() != '/') {
-      bad = bad ? bad : answer.identifier;
+    if (answer.identifier.empty() || !isAbsolutePath(answer.path)) {
+      bad = bad ? bad : answer.identifier.substr(0, kLongestTold);
       pins.pins_.pop_back();
       return;
     }

@@ -4,6 +4,8 @@
 // "ok".
 //
 //   pins_test FOLDER    an empty folder to write into
+#include <sys/stat.h>
+
 #include <atomic>
 #include <cstdio>
 #include <fstream>
@@ -112,16 +114,22 @@ void badFilesPinNothing() {
   }
   expect(codeOf(Pins::at(folder + "/none", NotPinned::kFail, "")->answer("x")) == "not_pinned",
          "no file at all");
-  const auto some = Pins::at(
-      write("some.json", pinsText("1, {}, {\"reference\": 5}, " + entry("x:r", "relative", 1) +
-                                  ", " + entry("x:a", "/a", -1))),
-      NotPinned::kFail, "");
+  const std::string pipe = folder + "/pipe";
+  expect(mkfifo(pipe.c_str(), 0600) == 0, "a pipe");
+  for (const std::string& path : {folder, pipe, std::string("/dev/zero")}) {
+    expect(Pins::at(path, NotPinned::kFail, "")->size() == 0, "no pipe is waited for");
+  }
+  const auto some =
+      Pins::at(write("some.json",
+                     pinsText("1, {}, {\"reference\": 5}, " + entry("x:r", "relative", 1) + ", " +
+                              entry("x:n", "/n\\u0000", -1) + ", " + entry("x:a", "/a", -1))),
+               NotPinned::kFail, "");
   expect(some->size() == 1 && some->find("x:a") != nullptr, "a bad entry harms no other");
 }
 
 void everythingThatJsonCanSay() {
   const std::string entry =
-      R"({"other": [{"deep": [1.5e3, -0, true, false, null]}], "reference": "x:\u00e4\ud83d\ude00\n",)"
+      R"({"other": [{"deep": [1.5e3, -0, true, false, null]}], "path": "/first", "reference": "x:\u00e4\ud83d\ude00\n",)"
       R"( "path": "/a\\b\"c\/d", "modified": 1795705031.500728, "size": 12e2, "immutable": true,)"
       R"( "version": 7, "name": "n"})";
   // The header may stand last, as in a file that another program sorted.
@@ -129,7 +137,8 @@ void everythingThatJsonCanSay() {
       write("all.json", "{\"entities\":[" + entry + "],\n\"manager\":\"late\",\"bifrost_pins\":1}"),
       NotPinned::kFail, "");
   const Resolution* answer = pins->find("x:\xc3\xa4\xf0\x9f\x98\x80\n");
-  expect(answer != nullptr && answer->path == "/a\\b\"c/d", "escapes in texts");
+  expect(answer != nullptr && answer->path == "/a\\b\"c/d",
+         "escapes in texts, and the last of two members");
   expect(answer->modified == 1795705031.500728 && answer->immutable, "numbers and flags");
   expect(answer->version.empty() && answer->name == "n", "a number is no version");
   expect(answer->manager == "late", "the header's manager, wherever it stands");
