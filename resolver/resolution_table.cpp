@@ -120,15 +120,22 @@ void ResolutionTable::add(std::vector<Resolution>&& answers) {
 
 std::vector<Move> ResolutionTable::replace(std::vector<Resolution>&& answers) {
   const std::lock_guard<std::mutex> lock(writerMutex());
-  lastMoves_.clear();
   for (Resolution& answer : answers) {
-    if (const Entry* old = put(std::move(answer), /*replaceResolved=*/true)) {
-      const Resolution& before = old->resolution;
-      const Resolution& now = allEntries_.back()->resolution;
-      lastMoves_.push_back({now.identifier, before.path, before.version, now.path, now.version});
-    }
+    put(std::move(answer), /*replaceResolved=*/true);
   }
+  lastMoves_.clear();
+  for (auto& [identifier, move] : untold_) {
+    lastMoves_.push_back(std::move(move));
+  }
+  untold_.clear();
   return lastMoves_;
+}
+
+void ResolutionTable::learn(std::vector<Resolution>&& answers) {
+  const std::lock_guard<std::mutex> lock(writerMutex());
+  for (Resolution& answer : answers) {
+    put(std::move(answer), /*replaceResolved=*/true);
+  }
 }
 
 std::vector<Move> ResolutionTable::lastMoves() const {
@@ -136,8 +143,23 @@ std::vector<Move> ResolutionTable::lastMoves() const {
   return lastMoves_;
 }
 
-// Returns the answer that was there, if the path of the one that was added is another.
-const ResolutionTable::Entry* ResolutionTable::put(Resolution&& answer, bool replaceResolved) {
+// From where it was when stages were last told, to where it is now.
+void ResolutionTable::noteMove(const Resolution& before, const Resolution& now) {
+  if (freshness_ == Freshness::kExpires) {
+    return;  // nothing refreshes it
+  }
+  Move& move = untold_[now.identifier];
+  if (move.identifier.empty() || move.path == now.path) {
+    // Back where it was: a stage that was opened meanwhile has to be told, too.
+    move.identifier = now.identifier;
+    move.path = before.path;
+    move.version = before.version;
+  }
+  move.newPath = now.path;
+  move.newVersion = now.version;
+}
+
+void ResolutionTable::put(Resolution&& answer, bool replaceResolved) {
   if (freshness_ == Freshness::kExpires && !answer.immutable) {
     answer.freshUntil = std::min(answer.freshUntil, monotonicNow() + kUnboundFreshFor_s);
   }
@@ -161,10 +183,10 @@ const ResolutionTable::Entry* ResolutionTable::put(Resolution&& answer, bool rep
     // The common case of asking again: nothing new but the time. Retiring an entry for each of them
     // would let a long session grow without end.
     const_cast<Entry*>(old)->freshUntil.store(answer.freshUntil, std::memory_order_relaxed);
-    return nullptr;
+    return;
   }
   if (old != nullptr && !replaceResolved && old->resolution.resolved() && isLive(*old)) {
-    return nullptr;
+    return;
   }
   const std::size_t bytes = sizeof(Entry) + bytesOf(answer);
   allEntries_.push_back(std::make_unique<Entry>(hash, std::move(answer)));
@@ -173,7 +195,9 @@ const ResolutionTable::Entry* ResolutionTable::put(Resolution&& answer, bool rep
   if (old == nullptr) {
     size_.fetch_add(1, std::memory_order_relaxed);
   }
-  return samePath ? nullptr : old;
+  if (old != nullptr && !samePath) {
+    noteMove(old->resolution, allEntries_.back()->resolution);
+  }
 }
 
 void ResolutionTable::grow() {

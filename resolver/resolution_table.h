@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -84,8 +85,12 @@ class ResolutionTable {
   // Adds answers. What already resolved stays as it is: an answer never changes under USD's feet.
   void add(std::vector<Resolution>&& answers);
 
-  // Replaces answers (a refresh). Returns those that now resolve to another path.
+  // Replaces answers (a refresh). Returns those that now resolve to another path, those among them
+  // that `learn` and `add` moved since the last time: no stage has been told of these.
   std::vector<Move> replace(std::vector<Resolution>&& answers);
+
+  // Replaces answers between refreshes: what a publish made.
+  void learn(std::vector<Resolution>&& answers);
 
   // What the last `replace` returned.
   std::vector<Move> lastMoves() const;
@@ -111,7 +116,8 @@ class ResolutionTable {
 
   bool isLive(const Entry& entry) const;
   static const Entry* probe(const Slots& slots, std::size_t hash, std::string_view identifier);
-  const Entry* put(Resolution&& answer, bool replaceResolved);
+  void put(Resolution&& answer, bool replaceResolved);
+  void noteMove(const Resolution& before, const Resolution& now);
   void grow();
 
   const Freshness freshness_;
@@ -121,6 +127,7 @@ class ResolutionTable {
   std::vector<std::unique_ptr<Slots>> allSlots_;
   std::vector<std::unique_ptr<Entry>> allEntries_;
   std::vector<Move> lastMoves_;
+  std::map<std::string, Move> untold_;  // by identifier
 };
 
 }  // namespace bifrost

@@ -60,6 +60,24 @@ void anAnswerStaysUntilItIsReplaced() {
   expect(table.find("a")->path == "/2", "a replaced answer is the new one");
 }
 
+void movesBetweenRefreshesAreToldByTheNext() {
+  ResolutionTable table(Freshness::kUntilRefreshed);
+  table.add(one(answer("failed", "", -1.0)));
+  table.add(one(answer("a", "/1")));
+  table.learn(one(answer("a", "/2")));
+  table.learn(one(answer("a", "/3")));
+  table.add(one(answer("failed", "/1")));
+  const std::vector<Move> moved = table.replace({});
+  expect(moved.size() == 2 && moved[0].path == "/1" && moved[0].newPath == "/3" &&
+             moved[1].path.empty() && moved[1].newPath == "/1",
+         "what was learned, and what failed and came, from where stages were last told");
+  expect(table.replace({}).empty(), "once");
+  table.learn(one(answer("a", "/4")));
+  table.learn(one(answer("a", "/3")));
+  expect(table.replace({}).size() == 1,
+         "what went there and back: a stage may be opened meanwhile");
+}
+
 void aFailureExpires() {
   ResolutionTable table(Freshness::kUntilRefreshed);
   table.add(one(answer("a", "", -1.0)));
@@ -276,6 +294,7 @@ void theWireIsReadInBoundsOrNotAtAll() {
 
 int main() {
   anAnswerStaysUntilItIsReplaced();
+  movesBetweenRefreshesAreToldByTheNext();
   aFailureExpires();
   withoutContextAnswersExpire();
   whatIsHeldIsWhatMayChange();

@@ -379,3 +379,160 @@ print(short(done), value(stage))
     )
 
     assert ["False ()", "[('leaf.usda', '', '1')] 1"] == lines
+
+
+def test_another_stage_of_the_context_composes_what_came_when_it_is_refreshed(
+    show: Show, run
+) -> None:
+    """
+    The first refresh has moved the answers of both: to the second one nothing moved.
+    """
+    root = show.root("root.usda", "bifrost:///assets/later.usda")
+
+    lines = run(
+        """
+stages = [Usd.Stage.Open(sys.argv[1]) for _ in range(2)]
+Show(Path(sys.argv[2])).publish("later.usda", layer(value="1"))
+print([short(host.refresh(stage)) for stage in stages], [value(stage) for stage in stages])
+""",
+        root,
+        show.folder,
+    )
+
+    assert ["[[('later.usda', '', '1')], []] ['1', '1']"] == lines
+
+
+@pytest.mark.parametrize("how", ["without", "locked"])
+def test_what_came_is_composed_without_an_editable_session_layer(how: str, show: Show, run) -> None:
+    """
+    On a stage that has none, and where somebody locked it, which it stays.
+    """
+    root = show.root("root.usda", "bifrost:///assets/later.usda")
+
+    lines = run(
+        """
+if sys.argv[3] == "without":
+    stage = Usd.Stage.Open(Sdf.Layer.FindOrOpen(sys.argv[1]), None, bifrost.usd.context())
+else:
+    stage = Usd.Stage.Open(sys.argv[1])
+    stage.GetSessionLayer().SetPermissionToEdit(False)
+Show(Path(sys.argv[2])).publish("later.usda", layer(value="1"))
+host.refresh(stage)
+print(value(stage), bool(stage.GetSessionLayer() and stage.GetSessionLayer().permissionToEdit))
+""",
+        root,
+        show.folder,
+        how,
+    )
+
+    assert ["1 False"] == lines
+
+
+def test_value_clips_that_moved_are_read_anew(show: Show, run) -> None:
+    """
+    Those that came, then those of a new version: by name and by template, in instances, too;
+    and on another stage of the context, whose answers have moved by then.
+    """
+    text = """#usda 1.0
+(
+    defaultPrim = "a"
+)
+def "a"
+{
+    def "b" (
+        clips = {
+            dictionary default = {
+                double2[] active = [(0, 0)]
+                CLIPS
+                asset manifestAssetPath = @bifrost:///assets/manifest.usda@
+                string primPath = "/a"
+                double2[] times = [(0, 0), (9, 9)]
+            }
+        }
+    )
+    {
+        double w
+    }
+}
+"""
+    named = "asset[] assetPaths = [@bifrost:///assets/clip.1.usda@]"
+    template = (
+        'string templateAssetPath = "bifrost:///assets/clip.#.usda"\n'
+        "double templateStartTime = 1\ndouble templateEndTime = 1\ndouble templateStride = 1"
+    )
+    assets = [
+        show.publish(f"{name}.usda", text.replace("CLIPS", clips))
+        for name, clips in (("named", named), ("template", template))
+    ]
+    root = show.root("root.usda", *assets, assets[0], assets[0])
+    plain, _, instanced = root.read_text().partition('def "p2"')
+    root.write_text(
+        plain + 'def "p2"' + instanced.replace("(references", "(instanceable = true\nreferences")
+    )
+
+    lines = run(
+        """
+stages, show = [Usd.Stage.Open(sys.argv[1]) for _ in range(2)], Show(Path(sys.argv[2]))
+show.publish("manifest.usda", '#usda 1.0\\ndef "a"\\n{\\ndouble w\\n}\\n')
+for number in (1, 2):
+    show.publish(
+        "clip.1.usda", '#usda 1.0\\ndef "a"\\n{\\ndouble w.timeSamples = {1: %d}\\n}\\n' % number)
+    for stage in stages:
+        host.refresh(stage)
+        print([stage.GetAttributeAtPath(f"/p{each}/b.w").Get(1) for each in range(4)])
+""",
+        root,
+        show.folder,
+    )
+
+    assert ["[1.0, 1.0, 1.0, 1.0]"] * 2 + ["[2.0, 2.0, 2.0, 2.0]"] * 2 == lines
+
+
+def test_what_a_publish_through_the_context_moved_is_told_by_the_refresh(show: Show, run) -> None:
+    """
+    The context has known it since; its stages have not.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    root = show.root("root.usda", leaf)
+
+    lines = run(
+        """
+stage = Usd.Stage.Open(sys.argv[1])
+edited = Sdf.Layer.CreateAnonymous(".usda")
+edited.ImportFromString(layer(value="2"))
+with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
+    edited.Export(sys.argv[2])
+print(value(stage), short(host.refresh(stage)), value(stage), short(host.refresh(stage)))
+""",
+        root,
+        leaf,
+    )
+
+    assert ["1 [('leaf.usda', '1', '2')] 2 []"] == lines
+
+
+def test_what_failed_and_was_asked_for_again_meanwhile_is_told_by_the_refresh(
+    show: Show, run
+) -> None:
+    """
+    A failure expires: something else of the same context asked, and has the answer.
+    """
+    root = show.root("root.usda", "bifrost:///assets/later.usda")
+
+    lines = run(
+        """
+stage = Usd.Stage.Open(sys.argv[1])
+Show(Path(sys.argv[2])).publish("later.usda", layer(value="1"))
+end = time.monotonic() + 30
+with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
+    while not Ar.GetResolver().Resolve("bifrost:///assets/later.usda"):
+        assert time.monotonic() < end, "the failure never expired"
+        time.sleep(0.05)
+print(short(host.refresh(stage)), value(stage))
+""",
+        root,
+        show.folder,
+        env={"BIFROST_CACHE__NEGATIVE_TTL_S": "0.1"},
+    )
+
+    assert ["[('later.usda', '', '1')] 1"] == lines

@@ -3,21 +3,21 @@
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
 
-from pxr import Ar, Pcp, Sdf, Tf, Usd
+from pxr import Ar, Usd
 
 from bifrost.errors import ConfigurationError
-from bifrost.usd import library
-from bifrost.usd.survey import reason
+from bifrost.usd import library, recomposing
 
-_NOWHERE: Final = Sdf.Path("/_bifrost_refresh")
-_SUBLAYER: Final = Pcp.ErrorInvalidSublayerPath
-_OF_LAYER: Final = re.compile(r" of layer @+([^@]+)@")
+_MOST_CONTEXTS: Final = 1_000
+# Of each context what moved when it was refreshed, by the number of the move that was its last; and up to
+# which number a stage follows. A stage may not be the one of its context that is refreshed first.
+_moves: Final[dict[str, dict[str, int]]] = {}
+_followed: Final[WeakKeyDictionary[Usd.Stage, int]] = WeakKeyDictionary()
 
 
 class Moved(NamedTuple):
@@ -63,7 +63,7 @@ def refresh(stage: Usd.Stage) -> Refreshed:
 
     All stages of an equal context follow, those of others stay as they are. What is known to be as it
     was is not asked for: see docs/staleness.md. What did not resolve when it was composed and does now
-    is composed, too. An outage leaves everything as it was, and pins what they pin.
+    is composed, too, and value clips that moved are read anew. An outage leaves everything as it was, and pins what they pin.
 
     On the main thread, as OpenUSD wants it of everything that changes a stage.
 
@@ -80,64 +80,18 @@ def refresh(stage: Usd.Stage) -> Refreshed:
             Moved(*move) for table in library.moves() if table.name in names for move in table.moves
         )
     )
-    _compose_what_came(stage, moved)
+    recomposing.compose_what_came(stage)
+    recomposing.read_clips_again(stage, _unfollowed(stage, str(sorted(names)), moved))
     root = stage.GetRootLayer().identifier
     return Refreshed(moved, any(each.reference == root for each in moved))
 
 
-def _compose_what_came(stage: Usd.Stage, moved: tuple[Moved, ...]) -> None:
-    """
-    Have OpenUSD try again what could not be opened: a notice alone doesn't.
-
-    On this stage only, and without reloading a layer that another stage shares. What can't be opened
-    now either is logged.
-    """
-    came = [each.reference for each in moved if not each.path and each.new_path]
-    broken = [each for each in stage.GetCompositionErrors() if _names(each, came)] if came else []
-    if not broken:
-        return
-    try:
-        with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-            _try_sublayers_again(stage, {_holder(e) for e in broken if isinstance(e, _SUBLAYER)})
-            _try_arcs_again(
-                stage.GetSessionLayer(),
-                {e.rootSite.path for e in broken if not isinstance(e, _SUBLAYER)},
-            )
-    except Tf.ErrorException as error:
-        logging.getLogger("bifrost").warning("a refresh: %s", reason(error))
-
-
-def _names(error: Pcp.ErrorBase, references: list[str]) -> bool:
-    """Whether a composition error is about one of *references*."""
-    text = str(error)
-    return any(f"@{reference}" in text for reference in references)
-
-
-def _holder(error: Pcp.ErrorBase) -> str:
-    """Return the layer that names a sublayer which can't be opened; OpenUSD tells it in the text alone."""
-    found = _OF_LAYER.search(str(error))
-    return found[1] if found else ""
-
-
-def _try_sublayers_again(stage: Usd.Stage, holders: set[str]) -> None:
-    """Build the layer stacks of *holders* anew: the root's by its session layer, others by muting."""
-    root, session = stage.GetRootLayer().identifier, stage.GetSessionLayer()
-    if root in holders:
-        with Sdf.ChangeBlock():
-            session.subLayerPaths.append(root)
-            session.subLayerPaths.remove(root)
-    others = [each for each in holders - {root, ""} if not stage.IsLayerMuted(each)]
-    stage.MuteAndUnmuteLayers(others, [])
-    stage.MuteAndUnmuteLayers([], others)
-
-
-def _try_arcs_again(layer: Sdf.Layer, paths: Iterable[Sdf.Path]) -> None:
-    """Compose the prims at *paths* anew: by an edit of their arcs that leaves *layer* as it was."""
-    with Sdf.ChangeBlock():
-        for path in paths:
-            missing = [each for each in path.GetPrefixes() if not layer.GetPrimAtPath(each)]
-            arcs = Sdf.CreatePrimInLayer(layer, path).inheritPathList
-            arcs.Prepend(_NOWHERE)
-            arcs.Erase(_NOWHERE)
-            if missing:
-                del layer.GetPrimAtPath(missing[0].GetParentPath()).nameChildren[missing[0].name]
+def _unfollowed(stage: Usd.Stage, context: str, moved: Collection[Moved]) -> list[str]:
+    """Return what moved in *context*, now or before, since *stage* was last refreshed."""
+    if len(_moves) >= _MOST_CONTEXTS:
+        _moves.clear()
+    so_far = _moves.setdefault(context, {})
+    last = max(so_far.values(), default=0)
+    so_far.update((each.reference, number) for number, each in enumerate(moved, start=last + 1))
+    followed, _followed[stage] = _followed.get(stage, 0), last + len(moved)
+    return [reference for reference, number in so_far.items() if number > followed]
