@@ -32,6 +32,8 @@ namespace {
 // How long a failure of the bridge itself counts as the answer, so that a herd does not repeat it.
 constexpr double kBridgeFailureLasts_s = 1.0;
 constexpr std::chrono::seconds kFlightPatience{120};
+// Longer than Ar takes from one of a refresh's calls to the next (`Refreshed`).
+constexpr double kRefreshLasts_s = 1.0;
 
 [[maybe_unused]] const bool forkHandlersInstalled = [] {
   bifrost::installForkHandlers();
@@ -279,6 +281,37 @@ std::vector<Resolution> askedAnew(const ContextAnswers& answers) {
   return fresh;
 }
 
+// What this thread refreshed last. Ar calls `RefreshContext` once for each scheme that a resolver
+// has: the first call does it all, another request would find that nothing moved, and tell so.
+struct Refreshed {
+  const ContextAnswers* of = nullptr;
+  std::size_t repeats = 0;  // to come
+  double until = 0.0;
+};
+
+thread_local Refreshed lastRefreshed;
+
+bool isRepeated(const ContextAnswers& answers) {
+  Refreshed& last = lastRefreshed;
+  if (last.of != &answers || last.repeats == 0 || bifrost::monotonicNow() > last.until) {
+    return false;
+  }
+  --last.repeats;
+  return true;
+}
+
+// After the notice: a listener may refresh as well.
+void noteRefreshed(const ContextAnswers& answers) {
+  static const auto schemes = [] {
+    const std::vector<std::string>& registered = ArGetRegisteredURISchemes();
+    return std::count_if(ownSchemes().begin(), ownSchemes().end(), [&](const std::string& own) {
+      return std::find(registered.begin(), registered.end(), own) != registered.end();
+    });
+  }();
+  const auto repeats = static_cast<std::size_t>(std::max<std::ptrdiff_t>(schemes - 1, 0));
+  lastRefreshed = {&answers, repeats, bifrost::monotonicNow() + kRefreshLasts_s};
+}
+
 // Asks the bridge for one identifier; whatever happens, the table has an answer for it afterwards.
 void ask(ContextAnswers& answers, const std::string& identifier) {
   TF_DEBUG(BIFROST_RESOLVE)
@@ -472,8 +505,11 @@ void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
     if (own == nullptr || own->answers() == nullptr) {
       return false;
     }
-    unboundAnswers().table().expireFloating();
     ContextAnswers& answers = *own->answers();
+    if (isRepeated(answers)) {
+      return false;
+    }
+    unboundAnswers().table().expireFloating();
     const std::vector<bifrost::Move> moved = answers.table().replace(askedAnew(answers));
     TF_DEBUG(BIFROST_CONTEXT)
         .Msg("BIFROST_CONTEXT: refreshed %s: %zu moved\n", own->text().c_str(), moved.size());
@@ -481,6 +517,7 @@ void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
       askAheadOf(answers, moved);
       ArNotice::ResolverChanged(*own).Send();
     }
+    noteRefreshed(answers);
     return true;
   });
 }

@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from bifrost.testing import managers
+from bifrost.testing.managers import Controls
 from bifrost.testing.show import Show, layer
+from bifrost.usd import env
 
 PRELUDE = """
 import sys, time
@@ -536,3 +540,66 @@ print(short(host.refresh(stage)), value(stage))
     )
 
     assert ["[('later.usda', '', '1')] 1"] == lines
+
+
+@pytest.mark.parametrize("fault", ["raise", "no_callback", "wrong_index"])
+def test_a_manager_that_misbehaves_leaves_a_stage_as_it_was(
+    fault: str, tmp_path: Path, run
+) -> None:
+    """
+    What it did says nothing about the reference, no more than an outage does.
+    """
+    (tmp_path / "leaf.usda").write_text(layer(value="1"))
+    root = tmp_path / "root.usda"
+    root.write_text(layer(references=(f"{managers.PREFIX}leaf.usda",)))
+    controls = Controls(tmp_path / "controls")
+    variables = managers.install(tmp_path, files=tmp_path, controls=str(controls.directory))
+    plug = env.description(["faulty"], output=tmp_path / "plug")
+
+    lines = run(
+        """
+from bifrost.testing.managers import Controls
+stage = Usd.Stage.Open(sys.argv[1])
+Controls(Path(sys.argv[2])).set(fault=sys.argv[3])
+print(host.refresh(stage).moved, value(stage))
+""",
+        root,
+        controls.directory,
+        fault,
+        env={"PXR_PLUGINPATH_NAME": str(plug), **variables},
+    )
+
+    assert ["() 1"] == lines
+
+
+def test_a_resolver_of_several_schemes_refreshes_once(tmp_path: Path, run) -> None:
+    """
+    Of another manager: one request for each refresh, and what moved is told. Ar calls once a scheme.
+    """
+    for number in (1, 2):
+        (tmp_path / f"v{number}").mkdir()
+        (tmp_path / f"v{number}" / "leaf.usda").write_text(layer(value=str(number)))
+    root = tmp_path / "root.usda"
+    root.write_text(layer(references=(f"{managers.PREFIX}leaf.usda",)))
+    controls = Controls(tmp_path / "controls")
+    variables = managers.install(tmp_path, files=tmp_path / "v1", controls=str(controls.directory))
+    plug = env.description(["faulty", "other"], output=tmp_path / "plug")
+
+    lines = run(
+        """
+from bifrost.testing.managers import Controls
+stage, controls, asked = Usd.Stage.Open(sys.argv[1]), Controls(Path(sys.argv[2])), trips()
+notices = Notices()
+for folder in sys.argv[3:]:
+    controls.set(files=folder)
+    done = host.refresh(stage)
+    files = [Path(each.new_path).parent.name for each in done.moved]
+    print(files, value(stage), notices.sent, trips() - asked)
+""",
+        root,
+        controls.directory,
+        *(tmp_path / each for each in ("v2", "v2", "v1")),
+        env={"PXR_PLUGINPATH_NAME": str(plug), **variables},
+    )
+
+    assert ["['v2'] 2 1 1", "[] 2 1 2", "['v1'] 1 2 3"] == lines

@@ -135,7 +135,7 @@ class Bridge:
 
     def refresh(self, policy: str, root: str, settled: str, unsettled: str) -> bytes:
         """
-        Ask the manager anew, in one batch; an outage leaves an answer as it was.
+        Ask the manager anew, in one batch; an outage, or a defect of it, leaves an answer as it was.
 
         Of what it has answered, *settled*, only for what our own catalogue says may have changed since:
         that is one question, however much the context holds. Another manager is asked for all of it. For
@@ -180,7 +180,7 @@ class Bridge:
         answers = {
             ref: out
             for ref, out in reply.items()
-            if not (isinstance(out, Failure) and out.is_outage)
+            if not (isinstance(out, Failure) and _says_nothing(out))
             and getattr(out, "tier", "") not in STAND_INS
         }
         moved = [
@@ -318,6 +318,11 @@ def _span(who: ContextSnapshot, root: str, identifiers: list[str]) -> tracing.Sp
     """Return the span of an opening: of what its first crossing takes."""
     about = {"bifrost.root": root, "bifrost.elements": len(identifiers)}
     return tracing.span_from(who.get("traceparent"), "bifrost.open", **about)
+
+
+def _says_nothing(failure: Failure) -> bool:
+    """Whether the reference may be as it was: nobody could be asked, or gave an answer that is none."""
+    return failure.is_outage or failure.code == Code.MISBEHAVED
 
 
 def _covers(closure: Closure, identifiers: list[str]) -> bool:
