@@ -112,6 +112,17 @@ class TestOneLayer:
         )
         assert "double value = 1" in content(made.root)
 
+    def test_a_type_is_percent_encoded(self) -> None:
+        """
+        As in what USD writes to.
+        """
+        layer = Sdf.Layer.CreateAnonymous(".usda")
+        layer.ImportFromString(text("hat"))
+
+        publish(layer, "bifrost:///assets/hat?type=set%20dressing")
+
+        assert "set dressing" == bifrost_host.session.catalogue.found(["hat"])["hat"].asset_type
+
     def test_a_type_may_be_given_apart(self) -> None:
         layer = Sdf.Layer.CreateAnonymous(".usda")
         layer.ImportFromString(text("hat"))
@@ -615,7 +626,18 @@ class TestRefused:
         return made
 
     @pytest.mark.parametrize(
-        "asset_uri", [f"{LEAF}?version=1", f"{LEAF}?version=latest", "hat", "", "bal:///hat", 3]
+        "asset_uri",
+        [
+            f"{LEAF}?version=1",
+            f"{LEAF}?version=latest",
+            f"{LEAF}?type=prop&version=1",
+            f"{LEAF}?type=prop&name=Leaf",
+            f"{LEAF}?type=%ff",
+            "hat",
+            "",
+            "bal:///hat",
+            3,
+        ],
     )
     def test_what_names_no_asset(self, layer: Sdf.Layer, asset_uri: object) -> None:
         with pytest.raises(InvalidReferenceException):

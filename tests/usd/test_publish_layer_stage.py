@@ -222,6 +222,38 @@ answer["value"] = opened.GetPrimAtPath("/A").GetAttribute("leaf").Get()
     assert {"made": ["leaf?version=2", "own?version=1"], "value": 5.0} == answer
 
 
+@pytest.mark.parametrize("query", ["?type=set%20piece", "?type=set%20piece&format=usda"])
+def test_what_was_created_at_a_reference_is_published_before_and_after_it_is_saved(
+    ran, query: str
+) -> None:
+    """
+    It has no file, and its reference says what becomes of it: neither comes into the file's name.
+    """
+    found = ran(
+        f"""
+stage = Usd.Stage.CreateNew("bifrost:///assets/new{query}")
+stage.DefinePrim("/A", "Xform").GetReferences().AddReference(LEAF)
+stage.SetDefaultPrim(stage.GetPrimAtPath("/A"))
+answer["roots"] = [publish(stage).root]
+stage.GetRootLayer().Save()
+stage.SetMetadata("comment", "edited")
+answer["roots"].append(publish(stage).root)
+catalogue = bifrost_host.session.catalogue
+answer["type"] = catalogue.found(["new"])["new"].asset_type
+answer["files"] = [each.location.rpartition("/")[2] for each in catalogue.versions("new")]
+opened = Usd.Stage.Open(answer["roots"][-1])
+answer["opens"] = opened.GetPrimAtPath("/A").HasAttribute("leaf")
+"""
+    )
+
+    extension = "usda" if "usda" in query else "usd"
+    assert "bifrost:///assets/new?version=1" == found["roots"][0]
+    assert found["roots"][1] == f"bifrost:///assets/new?version={len(found['files'])}"
+    assert {f"new.{extension}"} == set(found["files"])
+    assert "set piece" == found["type"]
+    assert found["opens"]
+
+
 def test_of_two_who_publish_the_same_asset_at_once_one_is_told(ran) -> None:
     """
     From many threads, each with a working copy of the same version.

@@ -83,7 +83,9 @@ class Placed:
 
     def place(self) -> None:
         """Rename every staged folder to its place."""
-        if not self._moves:
+        if len(self._moves) < 2:  # no threads: a process that ends has none to give any more
+            for move in self._moves:
+                self._place(move)
             return
         # Each waits for the disk, which takes many at once. All are tried, so that `_done` has all.
         with ThreadPoolExecutor(_PLACING) as pool:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
+from urllib.parse import unquote
 
 from pxr import Ar, Sdf, Usd
 
@@ -18,7 +19,7 @@ from bifrost.errors import AccessModeException, Code, InvalidReferenceException
 from bifrost.model.entity_reference import is_asset_reference, parse, reference_for
 from bifrost.model.resolution import Resolution
 from bifrost.session import Session
-from bifrost.usd import working_copies
+from bifrost.usd import working_copies, written
 from bifrost.usd.arc_sources import Locate as LocateOne
 from bifrost.usd.arc_sources import Source, layer_of
 from bifrost.usd.edited_layers import Locate, Reach
@@ -69,16 +70,16 @@ def reach_of(
 
 def owner_of(asset_uri: str) -> Owner:
     """
-    Return which asset `bifrost:///assets/<id>[?type=<type>]` means, and of which type it is.
+    Return which asset `bifrost:///assets/<id>[?type=<type>]` means, and its type, which is percent-encoded.
 
     Raises:
         InvalidReferenceException: it is none, or names a version.
     """
     if not isinstance(asset_uri, str):
         raise _invalid(repr(asset_uri), f"expected text, got {type(asset_uri).__name__}")
-    uri, _, asset_type = asset_uri.partition(_TYPE)
+    uri, _, said = asset_uri.partition(_TYPE)
     try:
-        parsed = parse(uri)
+        parsed, asset_type = parse(uri), unquote(said, errors="strict")
     except ValueError as error:
         raise _invalid(asset_uri, str(error)) from None
     if str(parsed) != reference_for(parsed.asset_id):
@@ -87,6 +88,8 @@ def owner_of(asset_uri: str) -> Owner:
             asset_uri,
             f"{asset_uri}: what is published becomes a next version: name the asset, {asset}",
         )
+    if "&" in said:
+        raise _invalid(asset_uri, f"nothing follows the type in what is published: {asset_uri}")
     return Owner(parsed.asset_id, asset_type)
 
 
@@ -98,11 +101,13 @@ def _root(layer: Sdf.Layer, asset_uri: str | None, session: Session) -> Unit:
             asset_uri=name,
             code=Code.ACCESS,
         )
-    path = "" if layer.anonymous else os.path.abspath(layer.realPath or split_path(name)[0])
+    # What `CreateNew` made at a reference is in no folder, and of no version.
+    is_file = not (layer.anonymous or is_uri(layer.realPath))
+    path = os.path.abspath(layer.realPath or split_path(name)[0]) if is_file else ""
     origin = working_copies.origin_of(path) if path else None
     owner = owner_of(asset_uri) if asset_uri is not None else _own(layer, path, origin, session)
     path = path or file_for(layer, owner.asset_id)
-    counts = layer.anonymous or layer.dirty or not os.path.isfile(path)
+    counts = not is_file or layer.dirty or not os.path.isfile(path)
     return Unit(
         owner.asset_id,
         path,
@@ -110,7 +115,7 @@ def _root(layer: Sdf.Layer, asset_uri: str | None, session: Session) -> Unit:
         layer if counts else None,
         owner.asset_type,
         origin=origin,
-        is_published=is_uri(name) or _is_stored(path, session),
+        is_published=is_file and (is_uri(name) or _is_stored(path, session)),
     )
 
 
@@ -127,7 +132,8 @@ def _own(
         if isinstance(version, VersionRecord) and file_of(version.location) == Path(path):
             return Owner(version.asset_id, "")
     if is_asset_reference(name):
-        return Owner(parse(name).asset_id, "")
+        pure, said = written.split(name)  # as it is of a layer that `CreateNew` made
+        return Owner(parse(pure).asset_id, unquote(said.get("type", "")))
     raise _invalid(
         name, f"{name} is of no asset: say what it is published as, bifrost:///assets/<id>"
     )
@@ -142,7 +148,7 @@ def _place(layer: LayerName) -> str:
     if not isinstance(layer, Sdf.Layer):
         text = os.fspath(layer)
         return text if is_uri(text) else os.path.abspath(text)
-    if layer.anonymous:
+    if layer.anonymous or is_uri(layer.realPath):
         return str(layer.identifier)
     return os.path.abspath(str(layer.realPath or layer.identifier))
 

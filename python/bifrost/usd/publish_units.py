@@ -12,7 +12,7 @@ from pxr import Sdf
 
 from bifrost.model.entity_reference import is_asset_reference, parse
 from bifrost.usd.contents import Contents
-from bifrost.usd.folder import split_path
+from bifrost.usd.folder import is_uri, split_path
 from bifrost.usd.working_copies import Origin
 
 
@@ -63,9 +63,10 @@ class Unit:
 
 
 def edited_in_memory() -> dict[str, Sdf.Layer]:
-    """Return the layers of this process that have unsaved edits, by their files' absolute paths."""
+    """Return the layers of files that this process has unsaved edits of, by the absolute paths."""
     dirty = (layer for layer in Sdf.Layer.GetLoadedLayers() if layer.dirty and not layer.anonymous)
-    return {os.path.abspath(layer.realPath or layer.identifier): layer for layer in dirty}
+    files = (layer for layer in dirty if not is_uri(layer.realPath))
+    return {os.path.abspath(layer.realPath or layer.identifier): layer for layer in files}
 
 
 def is_floating(reference: str) -> bool:

@@ -144,12 +144,9 @@ def target_of(session: Session, identifier: str) -> Target:
             asset_uri=identifier,
             code=Code.UNSUPPORTED,
         )
-    path, _, query = identifier.partition("?")
-    parts = [part for part in query.split("&") if part]
-    rest = "&".join(part for part in parts if part.partition("=")[0] not in FOR_WRITING)
-    said = dict(part.split("=", 1) for part in parts if part not in rest.split("&") and "=" in part)
     try:
-        asked = parse(f"{path}?{rest}" if rest else path)
+        pure, said = split(identifier)
+        asked = parse(pure)
         values = {key: unquote(value, errors="strict") for key, value in said.items()}
     except ValueError as error:
         raise _malformed(identifier, str(error)) from None
@@ -163,6 +160,15 @@ def target_of(session: Session, identifier: str) -> Target:
             code=Code.ACCESS,
         )
     return Target(asked.asset_id, values.get("type", ""), values.get("name", ""))
+
+
+def split(identifier: str) -> tuple[str, dict[str, str]]:
+    """Return *identifier* without what it says for writing, and that, as it is encoded."""
+    path, _, query = identifier.partition("?")
+    parts = [part.partition("=") for part in query.split("&") if part]
+    said = {key: value for key, _, value in parts if key in FOR_WRITING}
+    rest = "&".join(f"{key}{mark}{value}" for key, mark, value in parts if key not in FOR_WRITING)
+    return (f"{path}?{rest}" if rest else path), said
 
 
 def told(error: BaseException) -> str:
