@@ -128,6 +128,8 @@ print(value(pinned), value(Usd.Stage.Open(sys.argv[1])), host.refresh(pinned).mo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ("'alice'", "context: expected a bifrost.Context, got str"),
+        ("as_of=5", "as_of: expected an ISO 8601 time such as 2026-03-01T18:00:00Z, got 5"),
         ("as_of='yesterday'", "as_of: expected an ISO 8601 time"),
         ("pins='/nowhere/shot.pins.json'", "pins: there is no file /nowhere/shot.pins.json"),
         ("pins_missing='maybe'", "pins_missing: expected fail, warn, resolve, got maybe"),

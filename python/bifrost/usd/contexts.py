@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any, Final
 
 from pxr import Ar
@@ -57,9 +58,14 @@ def context(
             in a default context.
 
     Raises:
-        InvalidTraitsException: *as_of* is no time, or *pins_missing* none of the three.
+        InvalidTraitsException: *context* is none, *as_of* no time, or *pins_missing* none of the three.
         ConfigurationError: the plugin isn't installed, or there are no pins at *pins*.
     """
+    if not isinstance(context, (Context, NoneType)):
+        raise InvalidTraitsException(
+            f"context: expected a bifrost.Context, got {type(context).__name__}",
+            code=Code.INVALID_TRAITS,
+        )
     asked = (context or current_context() or Context()).child(
         **_given(
             version=None if version_policy is None else str(version_policy),
@@ -132,7 +138,7 @@ def _moment(as_of: str | datetime | None) -> str | None:
         return None
     try:
         moment = as_of if isinstance(as_of, datetime) else datetime.fromisoformat(as_of)
-    except ValueError:
+    except (TypeError, ValueError):
         raise InvalidTraitsException(
             f"as_of: expected an ISO 8601 time such as 2026-03-01T18:00:00Z, got {as_of!s:.80}",
             code=Code.INVALID_TRAITS,
