@@ -95,16 +95,24 @@ def pin(*, root: str, output: str, selected: bool = False) -> dict[str, Any]:
     }
 
 
-def refresh(*, root: str, moving: int, library: str, how: str) -> dict[str, Any]:
+def refresh(
+    *, root: str, moving: int, library: str, how: str, neighbour: bool = False
+) -> dict[str, Any]:
     """
     Open *root*, publish a version of *moving* leaf layers, and refresh the stage (`refresh`), or send the
-    bare notice that everything may have changed (`notice`): with nothing asked or moved.
+    bare notice that everything may have changed (`notice`): with nothing asked or moved. With *neighbour*
+    the same root is open in another context, too.
     """
     host = _started()
     from pxr import Ar, Tf, Usd
 
+    from bifrost.context import Context
+    from bifrost.usd import context
+
     with _timed() as opened:
         stage = Usd.Stage.Open(root)
+    elsewhere = context(Context(user="another")) if neighbour else None
+    other = Usd.Stage.Open(stage.GetRootLayer(), elsewhere) if neighbour else None
     _publish_leaves(host, stage, moving)
     host.refresh(Usd.Stage.CreateInMemory())  # imports
     notices: list[str] = []
@@ -120,7 +128,7 @@ def refresh(*, root: str, moving: int, library: str, how: str) -> dict[str, Any]
     with _timed() as took:
         moved = _refreshed(host, stage, library, how)
     trips = _round_trips(host) - before
-    del held
+    del held, other
     return {
         **took,
         "open_s": opened["took_s"],

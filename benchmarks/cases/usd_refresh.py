@@ -13,6 +13,8 @@ _MOVING: Final = 3
 _STILL: Final = "refresh, nothing moved"
 _MOVED: Final = f"refresh, {_MOVING} new versions"
 _BARE: Final = "the bare notice"
+_BESIDE: Final = f"{_MOVED}, the shot open in another context, too"
+_BARE_BESIDE: Final = "the bare notice, likewise"
 
 
 def rows(bench: Bench, subject: Subject) -> list[Row]:
@@ -27,14 +29,16 @@ def rows(bench: Bench, subject: Subject) -> list[Row]:
             (_STILL, {"how": "refresh", "moving": 0}),
             (_MOVED, {"how": "refresh", "moving": _MOVING}),
             (_BARE, {"how": "notice", "moving": 0}),
+            (_BESIDE, {"how": "refresh", "moving": _MOVING, "neighbour": True}),
+            (_BARE_BESIDE, {"how": "notice", "moving": 0, "neighbour": True}),
         )
     ]
     samples = bench.take_turns("refresh", sides)
     own.restore()
-    for name, moved in ((_STILL, 0), (_MOVED, _MOVING)):
+    for name, moved in ((_STILL, 0), (_MOVED, _MOVING), (_BESIDE, _MOVING)):
         if {sample["moved"] for sample in samples[name]} != {moved}:
             raise ChildFailed(f"{name}: {samples[name][0]['moved']} moved")
-    return [*_still(subject, samples[_STILL]), *_moved(subject, samples)]
+    return [*_still(subject, samples[_STILL]), *_moved(subject, samples), _beside(subject, samples)]
 
 
 def _still(subject: Subject, ours: list[Sample]) -> list[Row]:
@@ -77,6 +81,24 @@ def _moved(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
         ),
         _count(f"{_MOVED}: round trips ({subject.name})", 1, ours, "round_trips"),
     ]
+
+
+def _beside(subject: Subject, samples: dict[str, list[Sample]]) -> Row:
+    """Return what it saves that the notice is about one context."""
+    ours, bare = samples[_BESIDE], samples[_BARE_BESIDE]
+    return Row(
+        f"{_BESIDE}, to the bare notice, likewise ({subject.name})",
+        "",
+        measure.ratio(measure.values(ours, "took_s"), measure.values(bare, "took_s")),
+        "x",
+        None,
+        details={
+            "CPU time, x": measure.ratio(
+                measure.values(ours, "took_cpu_s"), measure.values(bare, "took_cpu_s")
+            ).median,
+            **_figures(ours),
+        },
+    )
 
 
 def _count(what: str, limit: int, samples: list[Sample], key: str) -> Row:
