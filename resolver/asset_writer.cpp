@@ -110,6 +110,12 @@ void complain(const std::string& reference, const std::string& why) {
   TF_RUNTIME_ERROR("bifrost: %s: %s", reference.c_str(), why.c_str());
 }
 
+// What to say where an asset can't be staged, for the reason that *error* is the number of.
+std::string notStaged(int error) {
+  return "it can't be staged below " + stagingRoot() + ": " + std::strerror(error) +
+         "; make room there, or have TMPDIR name another folder [storage]";
+}
+
 // Why no version of it can be made, as far as nobody has to be asked; or nothing.
 std::string ruledOut(const std::string& path, const WritingFor& who, const std::string& current) {
   const std::string_view version = parameterOf(withoutFormatArgs(path), "version");
@@ -216,7 +222,7 @@ class AssetWriter final : public ArWritableAsset {
   bool take(Staging& staging) {
     isBinary_ = isCrate(staging.nameless()->read(0, kBootstrapBytes));
     if (failure_ != 0) {
-      complain(path_, "it can't be staged: " + std::string(std::strerror(failure_)) + " [storage]");
+      complain(path_, notStaged(failure_));
       return false;
     }
     if (const auto draft = draftIn(staging)) {
@@ -277,13 +283,9 @@ class AssetWriter final : public ArWritableAsset {
 
   bool publish(const std::string& file) {
     std::vector<std::string> parts;
-    const auto outcome = PythonBridge::get().call("publish", {who_.policy, path_, file},
-                                                  [&](std::string_view reply) {
-                                                    parts = partsOf(reply, 3);
-                                                    if (parts[0] == "published") {
-                                                      who_.learn(parts[2]);
-                                                    }
-                                                  });
+    const auto outcome =
+        PythonBridge::get().callAside("publish", {who_.policy, path_, file},
+                                      [&](std::string_view reply) { parts = partsOf(reply, 3); });
     if (outcome != PythonBridge::Outcome::kAnswered) {
       complain(path_, describe(outcome));
       return false;
@@ -292,6 +294,7 @@ class AssetWriter final : public ArWritableAsset {
       complain(path_, parts[1]);
       return false;
     }
+    who_.learn(parts[2]);
     return finish({nullptr, parts[1], 0.0, nullptr});
   }
 
@@ -418,7 +421,7 @@ std::shared_ptr<ArWritableAsset> openForWrite(const std::string& path, ArResolve
   }
   auto staging = std::make_unique<Staging>(extensionToWrite(withoutFormatArgs(path), current));
   if (!staging->isOpen()) {
-    complain(path, "it can't be staged: " + std::string(std::strerror(errno)) + " [storage]");
+    complain(path, notStaged(errno));
     return nullptr;
   }
   const bool isUpdate = mode == ArResolver::WriteMode::Update;

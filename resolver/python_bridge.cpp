@@ -10,6 +10,9 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 #include "context_answers.h"
@@ -463,6 +466,35 @@ PythonBridge::Outcome PythonBridge::call(const char* function,
                  " (BIFROST_PYTHONPATH may name the folder of the package)");
   } else if (outcome == Outcome::kFailed) {
     warnOnce(kSubject, error, std::string(function) + " failed: " + error);
+  }
+  return outcome;
+}
+
+PythonBridge::Outcome PythonBridge::callAside(
+    const char* function, std::initializer_list<std::string_view> arguments,
+    const std::function<void(std::string_view)>& onReply) {
+  const PythonApi* api = PythonApi::inProcess();
+  if (api == nullptr || api->IsInitialized() == 0) {
+    return call(function, arguments, onReply);  // its thread would become Python's main one
+  }
+  Outcome outcome = Outcome::kFailed;
+  std::string error;
+  const auto work = [&] {
+    try {
+      outcome = call(function, arguments, onReply);
+    } catch (const std::exception& caught) {  // and never `...`, as above
+      error = caught.what();
+    }
+  };
+  withoutGil([&] {
+    try {
+      std::thread(work).join();
+    } catch (const std::system_error&) {  // no thread can be had
+      work();
+    }
+  });
+  if (!error.empty()) {
+    throw std::runtime_error(error);
   }
   return outcome;
 }

@@ -37,6 +37,11 @@ class PythonBridge {
   Outcome call(const char* function, std::initializer_list<std::string_view> arguments,
                const std::function<void(std::string_view)>& onReply);
 
+  // Does as `call`, on a thread of its own, and waits for it with the GIL released. Ctrl-C reaches
+  // whoever asked behind the call: Python raises it on its main thread only.
+  Outcome callAside(const char* function, std::initializer_list<std::string_view> arguments,
+                    const std::function<void(std::string_view)>& onReply);
+
   // Runs *wait* with the GIL released, if this thread holds it.
   static void withoutGil(const std::function<void()>& wait);
 

@@ -534,7 +534,9 @@ std::string BifrostResolver::_GetExtension(const std::string& assetPath) const {
     const std::string_view identifier = own.view();
     const bool isOurs = identifier.substr(0, bifrost::kOwnPrefix.size()) == bifrost::kOwnPrefix;
     const Resolution* known = knownTo(currentAnswers(), identifier);
-    if (known == nullptr && isOurs) {
+    const std::string_view version = bifrost::parameterOf(identifier, "version");
+    const bool floats = version.empty() || version == "latest";
+    if (known == nullptr && isOurs && (floats || bifrost::extensionOf(identifier).empty())) {
       known = lookUp(currentAnswers(), identifier);  // a new version is as the one before
     }
     const std::string current = known != nullptr ? known->path : std::string{};

@@ -18,12 +18,10 @@ namespace {
 
 constexpr std::size_t kChunk = 1U << 20U;
 
-// The folder below which everybody of this user stages: nobody else can look into it, or have put
-// it there.
-std::string stagingRoot() {
-  const char* temporary = std::getenv("TMPDIR");
-  std::string root = temporary != nullptr && *temporary == '/' ? temporary : "/tmp";
-  root += "/bifrost-writing-" + std::to_string(geteuid());
+// The root, made where it is not there: nobody else can look into it, or have put it there. Empty
+// if that is not so; errno says why.
+std::string madeRoot() {
+  const std::string root = stagingRoot();
   struct stat info{};
   if ((mkdir(root.c_str(), S_IRWXU) != 0 && errno != EEXIST) || lstat(root.c_str(), &info) != 0) {
     return {};
@@ -36,8 +34,14 @@ std::string stagingRoot() {
 
 }  // namespace
 
+std::string stagingRoot() {
+  const char* temporary = std::getenv("TMPDIR");
+  const std::string folder = temporary != nullptr && *temporary == '/' ? temporary : "/tmp";
+  return folder + "/bifrost-writing-" + std::to_string(geteuid());
+}
+
 Staging::Staging(const std::string& extension) {
-  std::string folder = stagingRoot();
+  std::string folder = madeRoot();
   if (folder.empty()) {
     return;
   }

@@ -11,6 +11,9 @@
 
 namespace bifrost {
 
+// Where the folders are made that everybody of this user stages in: below TMPDIR.
+std::string stagingRoot();
+
 // A folder of its own for one asset, that nobody else can look into, and the file in it. It is
 // locked as long as this lives, so that what a killed process left can be told from what is in use;
 // python/bifrost/usd/leftovers.py sweeps that away.

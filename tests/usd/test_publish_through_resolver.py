@@ -583,7 +583,7 @@ def test_there_is_no_room_for_what_is_staged(run_python, tmp_path: Path) -> None
             "bifrost:///assets/prop.usda",
             env={"TMPDIR": str(folder)},
         )
-        assert "it can't be staged" in done.stdout
+        assert f"it can't be staged below {folder}" in done.stdout
         assert "[storage]" in done.stdout
 
 
@@ -791,6 +791,47 @@ show(anonymous().Export(prop), versions(), versions("bifrost:///assets/other.usd
     )
 
     assert [True, 1, 1] == json.loads(done.stdout)
+
+
+def test_ctrl_c_comes_through_when_the_publish_is_done(writing) -> None:
+    """
+    The version is made, and the layer knows.
+    """
+    seen = writing(
+        """
+import os, signal
+from bifrost.usd import written
+signal.signal(signal.SIGINT, signal.default_int_handler)
+publish = written.publish
+def interrupted(*arguments):
+    os.kill(os.getpid(), signal.SIGINT)
+    return publish(*arguments)
+written.publish = interrupted
+layer = edit(create(prop))
+try:
+    layer.Save()
+    show("not interrupted")
+except KeyboardInterrupt:
+    show(versions(), layer.dirty)
+""",
+        "bifrost:///assets/prop.usdc",
+    )
+
+    assert [1, False] == seen
+
+
+def test_a_process_that_ends_still_publishes(writing) -> None:
+    """
+    From `atexit`, where Python gives no threads to pools any more.
+    """
+    writing(
+        "import atexit; atexit.register(lambda: anonymous().Export(prop)); show()",
+        "bifrost:///assets/prop.usda",
+    )
+
+    assert [1] == versions_of("bifrost:///assets/prop.usda")
+    assert [] == on_their_way()
+    assert [] == [*bifrost_host.session.settings.store_directory.glob(".staging/*")]
 
 
 def test_nobody_else_can_look_at_what_is_staged(run_python, staging: Path) -> None:
