@@ -11,12 +11,24 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-SINCE: Final = "0.1.0"
-"""The release from which on the old names warn."""
-GONE_IN: Final = "0.4.0"
-"""The release in which they go."""
-GONE_WHEN: Final = "May 2027"
-"""When that is."""
+from bifrost.deprecation import GONE_IN, GONE_WHEN, SINCE, message
+
+__all__ = [
+    "BY_NAME",
+    "GONE_IN",
+    "GONE_WHEN",
+    "HOST",
+    "MANAGER",
+    "MODULES",
+    "PACKAGE",
+    "SINCE",
+    "TABLE",
+    "TRAITS",
+    "URI_MAPPER",
+    "Kind",
+    "Replacement",
+    "member",
+]
 
 PACKAGE: Final = "bifrost.integrations.assetio"
 HOST: Final = f"{PACKAGE}.bifrost_host"
@@ -62,15 +74,11 @@ class Replacement(NamedTuple):
     @property
     def message(self) -> str:
         """What a warning says."""
-        changed = f" ({self.note})" if self.note else ""
-        return (
-            f"{self.old} is deprecated since Bifrost {SINCE} and goes in {GONE_IN} ({GONE_WHEN}): "
-            f"use {self.new}{changed}"
-        )
+        return message(self.old, self.new, self.note)
 
 
 _RAISES: Final = "it raises a BifrostError where the old one returned {}"
-_UNREAD: Final = "nothing reads it any more"
+_UNREAD: Final = "only the old import paths read it"
 
 
 def _host(name: str, new: str, note: str, fallback: str | None) -> Replacement:
@@ -131,16 +139,16 @@ TABLE: Final = (
     _host("create_entity_reference", "bifrost.bifrost_host.create_entity_reference", "", ""),
     _host(
         "is_valid_entity_reference",
-        "bifrost.bifrost_host.is_valid_entity_reference",
-        _RAISES.format("False") + " because no manager could be started",
-        "False",
+        "bifrost.AssetUriMapper.is_valid_uri",
+        "bifrost_host.is_valid_entity_reference asks the manager, which may raise",
+        None,
     ),
     _mapper("asset_to_uri"),
     _mapper("uri_to_asset_id"),
     _mapper("path_to_uri"),
     _mapper(
         "uri_to_path",
-        "it looks in AssetUriMapper.root, which no setting changes; better ask bifrost_host",
+        "its tree is the setting catalogue.earlier_store; better ask bifrost_host",
         None,
     ),
     _mapper("detect_uri_in_string"),
@@ -154,17 +162,19 @@ TABLE: Final = (
     Replacement("assetio.manager", Kind.SETTING, "manager.config"),
     Replacement("assetio.host_name", Kind.SETTING, "no setting", _UNREAD),
     Replacement("assetio.host_version", Kind.SETTING, "no setting", _UNREAD),
-    Replacement("assetio.uri_scheme", Kind.SETTING, "no setting", _UNREAD),
+    Replacement(
+        "assetio.uri_scheme", Kind.SETTING, "no setting", "references are `bifrost:…`, always"
+    ),
     Replacement(
         "assetio.environment.OPENASSETIO_PLUGIN_PATH",
         Kind.SETTING,
         "the environment's OPENASSETIO_PLUGIN_PATH",
-        _UNREAD,
+        "which it only sets where the environment doesn't",
     ),
     Replacement(
         "storage.local.root_path",
         Kind.SETTING,
-        "catalogue.url",
+        "catalogue.earlier_store",
         "its files become versions by `bifrost migrate assets`",
     ),
 )
