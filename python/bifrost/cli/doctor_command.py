@@ -99,7 +99,7 @@ def check_settings(patient: Patient) -> Iterator[Finding]:
     from bifrost.settings import read_file
 
     source = patient.settings.source
-    if source and read_file(Path(source)).is_old:
+    if source and Path(source).is_file() and read_file(Path(source)).is_old:
         fix = f"bifrost migrate settings {source} --write"
         yield Finding("settings", WARN, f"read from {source}, of an earlier release", fix)
     else:
