@@ -198,6 +198,15 @@ LEFT = {
     "another tree": (MAPPER, "x = AssetUriMapper.uri_to_path(u)"),
     "a class patched": (MAPPER, "AssetUriMapper.is_valid_uri = fake"),
     "old traits": (MANAGER, "class M(BifrostManagerInterface):\n    t = {'locatableContent'}"),
+    "old arguments": (
+        MANAGER + "class M(BifrostManagerInterface):\n",
+        "    def resolve(self, refs, traits, context, session):\n        return [{}]",
+    ),
+    "old arguments of super": (
+        MANAGER + "class M(BifrostManagerInterface):\n    def f(self, r, t, c, s):\n",
+        "        return super().resolve(r, t, c, s)",
+    ),
+    "an old method": (MANAGER, "BifrostManagerInterface().uninitialize()"),
     "a module": (f"from {OLD} import uri_mapper\n", "uri_mapper.AssetUriMapper.is_valid_uri(u)"),
     "a star": (f"from {OLD}.uri_mapper import *\n", ""),
     "a string": ("", f"mock.patch('{OLD}.bifrost_host.bifrost_host')"),
@@ -244,10 +253,13 @@ def test_what_another_file_imports_from_here_stays(tmp_path: Path) -> None:
 
 
 def test_a_subclassed_manager_moves(changed) -> None:
-    """Its methods are OpenAssetIO's, then and now."""
+    """Where its methods have OpenAssetIO's arguments."""
     change = changed(
         MANAGER + "class Studio(BifrostManagerInterface):\n    def info(self):\n"
         "        return {**BifrostManagerInterface.info(self), 'studio': 1}\n"
+        "    def resolve(self, refs, traits, access, context, session, success, error):\n"
+        "        super().resolve(refs, traits, access, context, session, success, error)\n"
+        "        Path().resolve()\n"
     )
 
     assert change.after.startswith(b"from bifrost import BifrostManagerInterface\nclass Studio(")

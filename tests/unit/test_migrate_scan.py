@@ -182,3 +182,13 @@ def test_declared_encodings_and_marks_are_honoured() -> None:
 
     assert (3, 6) == Source(latin).uses()[-1][:2]
     assert (1, HOST.index("bifrost_host\n") + 1) == Source(marked).uses()[0][:2]
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row.kind is Kind.METHOD])
+def test_the_page_says_what_becomes_of_every_method(row) -> None:
+    """Of the one table, as `migrate code` goes by it."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "migrating.md"
+    outcomes = {None: "left to people", "": "stays"}
+    becomes = outcomes.get(row.fallback, f"a `try` round it, with {row.fallback}")
+
+    assert f"| `{row.name}` | {becomes} |" in page.read_text(encoding="utf-8").splitlines()

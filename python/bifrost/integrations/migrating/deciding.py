@@ -41,6 +41,11 @@ Place = tuple[int, int]
 ERROR: Final = "BifrostError"
 _HANDED_ON: Final = "handed on: whoever gets it may rely on None where the new one raises"
 _AT_ONCE: Final = "its answer is used at once, where the old one may have answered {}"
+_MANAGER_CLASS: Final = f"{MANAGER}.BifrostManagerInterface"
+# How many arguments earlier releases gave them, `self` aside; OpenAssetIO gives more.
+_ARGUMENTS: Final = {"resolve": 4, "entityExists": 3}
+_ARGUMENTS_OF_THEN: Final = "not with OpenAssetIO's arguments, which the new one has"
+_METHODS_OF_THEN: Final = frozenset(("capabilities", "uninitialize"))
 _CLASS: Final = "the class itself is used: the old one and the new one are two"
 
 
@@ -152,6 +157,7 @@ class _Group:
                     yield from self._in_use(node, old)
         if self._module == MANAGER and self._statements:
             yield from self._trait_objections()
+            yield from self._argument_objections()
         if self.wraps:
             yield from self._error_objections()
 
@@ -202,6 +208,18 @@ class _Group:
                 yield _Objection(
                     node, node.value, "a trait's old name, which the new one doesn't know"
                 )
+
+    def _argument_objections(self) -> Iterator[_Objection]:
+        """Yield what is written for the arguments, or the methods, that managers had."""
+        for node in ast.walk(self._source.tree):
+            if isinstance(node, ast.FunctionDef) and _has_arguments_of_then(node):
+                yield _Objection(node, _MANAGER_CLASS, f"{node.name}: {_ARGUMENTS_OF_THEN}")
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                if len(node.args) + len(node.keywords) == _ARGUMENTS.get(node.func.attr):
+                    why = f"{node.func.attr}: {_ARGUMENTS_OF_THEN}"
+                    yield _Objection(node, _MANAGER_CLASS, why)
+            elif isinstance(node, ast.Attribute) and node.attr in _METHODS_OF_THEN:
+                yield _Objection(node, _MANAGER_CLASS, f"the new one has no {node.attr}")
 
     def _error_objections(self) -> Iterator[_Objection]:
         known = self._source.bindings.get(ERROR, ())
@@ -292,7 +310,7 @@ class _Group:
     def _manager(self, node: Any, old: str) -> Iterator[_Objection]:
         parent = self._source.parents.get(node)
         is_base = isinstance(parent, ast.ClassDef) and node in parent.bases
-        is_made = isinstance(parent, ast.Call) and parent.func is node
+        is_made = isinstance(parent, ast.Call) and parent.func is node and not parent.args
         is_asked = isinstance(parent, ast.Attribute) and isinstance(parent.ctx, ast.Load)
         if not (is_base or is_made or is_asked or self._is_annotation(node)):
             yield _Objection(node, old, _CLASS)
@@ -333,6 +351,11 @@ def _exported(tree: ast.Module) -> Iterator[str]:
                     for each in ast.walk(node)
                     if isinstance(each, ast.Constant) and isinstance(each.value, str)
                 )
+
+
+def _has_arguments_of_then(function: ast.FunctionDef) -> bool:
+    asked = len(function.args.posonlyargs) + len(function.args.args) - 1
+    return asked == _ARGUMENTS.get(function.name)
 
 
 def _is_our_error(node: ast.AST) -> bool:
