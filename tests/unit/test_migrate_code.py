@@ -192,6 +192,14 @@ LEFT = {
     "exported": (HOST, "__all__ = ['bifrost_host']"),
     "bound twice": (HOST, "bifrost_host = None"),
     "kept in public": (CLASS, "class A:\n    def f(self):\n        self.h = BifrostHostInterface()"),
+    "kept in a class": (
+        CLASS + "class A:\n    _h = BifrostHostInterface()\n",
+        "    def f(self):\n        return self._h.get_version(u)",
+    ),
+    "reached from elsewhere": (
+        CLASS + "class A:\n    def f(self):\n        self._h = BifrostHostInterface()\n",
+        "def g(a):\n    return a._h.get_version(u)",
+    ),
     "subclassed": (CLASS, "class A(BifrostHostInterface):\n    pass"),
     "compared": (CLASS, "isinstance(x, BifrostHostInterface)"),
     "another error": (HOST, "class BifrostError(E):\n    pass\nx = bifrost_host.get_version(u)"),
@@ -238,11 +246,20 @@ def test_one_use_that_stays_keeps_the_whole_module_of_that_name(changed) -> None
     }
 
 
-def test_what_another_file_imports_from_here_stays(tmp_path: Path) -> None:
-    """It may rely on None, in a file that was not even shown."""
+@pytest.mark.parametrize(
+    "importing",
+    [
+        "from hosts import host\nprint(host.get_version(u))\n",
+        "import hosts as h\nprint(h.host.get_version(u))\n",
+        "from studio import hosts\nprint(hosts.host.get_version(u))\n",
+        "import studio.hosts\nprint(studio.hosts.host.get_version(u))\n",
+    ],
+)
+def test_what_another_file_imports_from_here_stays(tmp_path: Path, importing: str) -> None:
+    """It may rely on None."""
     (tmp_path / "hosts.py").write_text(CLASS + "host = BifrostHostInterface()\n")
     user = tmp_path / "user.py"
-    user.write_text("from hosts import host\nprint(host.get_version(u))\n")
+    user.write_text(importing)
 
     alone, _ = rewritten([tmp_path / "hosts.py"])
     together, _ = rewritten([tmp_path / "hosts.py", user])
@@ -323,6 +340,17 @@ def test_a_file_that_changed_meanwhile_is_not_written_over(changed, tmp_path: Pa
     with pytest.raises(OSError, match="changed meanwhile"):
         write(change)
     assert "mine\n" == (tmp_path / "code.py").read_text()
+
+
+def test_a_read_only_file_stays(changed, tmp_path: Path) -> None:
+    """Whoever made it so meant it, and a file put in its place would pass over that."""
+    change = changed(MAPPER)
+    (tmp_path / "code.py").chmod(0o444)
+
+    assert 2 == run(["migrate", "code", str(tmp_path / "code.py"), "--write"])
+    with pytest.raises(OSError, match="read-only"):
+        write(change)
+    assert MAPPER == (tmp_path / "code.py").read_text()
 
 
 def test_what_cannot_be_read_is_trouble_and_the_rest_is_rewritten(tmp_path: Path, capsys) -> None:

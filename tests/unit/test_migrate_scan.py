@@ -115,7 +115,7 @@ def test_code_of_the_new_api_is_clean(tmp_path: Path) -> None:
 
 def test_folders_are_searched_and_installed_packages_are_not(tmp_path: Path) -> None:
     """Nor what is hidden; a file that is named itself is looked at whatever it is called."""
-    for name in ("a.py", "b/c.pyi", ".venv/d.py", "x/site-packages/e.py", "tool", "f.txt"):
+    for name in ("a.py", "b/c.pyi", ".e.py", ".venv/d.py", "x/site-packages/e.py", "tool", "f.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(HOST)
 

@@ -219,6 +219,17 @@ def test_a_published_file_stays_as_it_is(stage: Run, store: Path) -> None:
     assert "it is published, as bifrost:///assets/asset_cage, and stays as it is." in done.stderr
 
 
+def test_a_read_only_file_stays(stage: Run, shot: Path) -> None:
+    """Whoever made it so meant it."""
+    shot.chmod(0o444)
+
+    done = stage(shot, "--write")
+
+    assert 2 == done.returncode
+    assert SHOT == shot.read_text()
+    assert f"bifrost: {shot}: it is read-only" in done.stderr
+
+
 def test_what_would_compose_to_something_else_is_not_written(
     stage: Run, shot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

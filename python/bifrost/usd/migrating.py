@@ -12,6 +12,7 @@ import contextlib
 import difflib
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -39,6 +40,7 @@ from bifrost.usd.text_rewriting import keep_text
 _SEARCH_PATH: Final = "PXR_AR_DEFAULT_SEARCH_PATH"
 _ARCS: Final = (Kind.SUBLAYER, Kind.REFERENCE, Kind.PAYLOAD)
 _BATCH: Final = 500
+_WRITABLE: Final = 0o222
 _SHOWN: Final = 12
 
 
@@ -386,9 +388,12 @@ def _differs(file: str, copy: Path) -> str:
 
 
 def _replace(copy: Path, real: Path, digest: str) -> None:
+    mode = stat.S_IMODE(real.stat().st_mode)
+    if not mode & _WRITABLE:  # which a file put in its place would pass over
+        raise OSError("it is read-only")
     if digest_of(real) != digest:
         raise OSError("it changed meanwhile; run this again")
-    copy.chmod(real.stat().st_mode & 0o7777)
+    copy.chmod(mode)
     with copy.open("rb") as file:
         os.fsync(file.fileno())
     copy.replace(real)

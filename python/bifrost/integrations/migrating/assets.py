@@ -206,7 +206,7 @@ class _Run:
             self._report.registered += [each.reference for each in wanted]
             return
         by_asset: dict[str, list[Publication]] = {}
-        for each, checksum in zip(wanted, self._digests(wanted), strict=True):
+        for each, checksum in self._digests(wanted):
             publications = by_asset.setdefault(each.asset.asset_id, [])
             if isinstance(checksum, OSError):
                 self._trouble(each.asset, each.version, checksum.strerror or str(checksum))
@@ -216,9 +216,13 @@ class _Run:
         batch = [[each for each in all_of if each is not _GAP] for all_of in by_asset.values()]
         self._publish([each for each in batch if each])
 
-    def _digests(self, wanted: Sequence[_Wanted]) -> list[str | OSError]:
+    def _digests(self, wanted: Sequence[_Wanted]) -> Iterator[tuple[_Wanted, str | OSError]]:
+        # Reading takes nearly all of the time: it is what the bar shows.
         with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(_digest_or_error, (each.version.file for each in wanted)))
+            digests = pool.map(_digest_or_error, (each.version.file for each in wanted))
+            for done, pair in enumerate(zip(wanted, digests, strict=True), 1):
+                self._progress(self._done + done, self._total)
+                yield pair
 
     def _publish(self, assets: Sequence[list[Publication]]) -> None:
         """Register the versions of some assets: all in one transaction, or each asset in its own."""

@@ -12,18 +12,23 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bifrost.errors import ConfigurationError
-from bifrost.integrations.migrating.deciding import ERROR, Place, Plan, names_imported, plan
+from bifrost.integrations.migrating.deciding import ERROR, Plan, names_imported, plan
 from bifrost.integrations.migrating.finding import Source, Use
 from bifrost.integrations.migrating.scanning import Trouble, read, why
+from bifrost.integrations.migrating.usage import Place
 
 if TYPE_CHECKING:
     import libcst
+
+
+_WRITABLE: Final = 0o222
 
 
 class Rewritten(NamedTuple):
@@ -77,7 +82,7 @@ def rewritten(files: Iterable[Path]) -> tuple[list[Rewritten], list[Trouble]]:
             sources[str(path)] = content, Source(content)
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             troubles.append(Trouble(str(path), why(error)))
-    imported = names_imported((name, source) for name, (_, source) in sources.items())
+    imported = names_imported(source for _, source in sources.values())
     done = []
     for name, (content, source) in sources.items():
         elsewhere = imported.get(_module(name), set())
@@ -95,18 +100,21 @@ def write(change: Rewritten) -> None:
     Put the new content in the file's place, whole or not at all; mode and links stay.
 
     Raises:
-        OSError: it can't be written, or it isn't any more what was looked at.
+        OSError: it can't be written, is read-only, or isn't any more what was looked at.
     """
     path = Path(os.path.realpath(change.file))
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not mode & _WRITABLE:  # which a file put in its place would pass over
+        raise OSError("it is read-only")
     if path.read_bytes() != change.before:
-        raise OSError(f"{change.file}: it changed meanwhile; run this again")
+        raise OSError("it changed meanwhile; run this again")
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(change.after)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, path.stat().st_mode & 0o7777)  # noqa: PTH101
+        os.chmod(name, mode)  # noqa: PTH101
         os.replace(name, path)  # noqa: PTH105
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

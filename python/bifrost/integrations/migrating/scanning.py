@@ -76,8 +76,8 @@ def files_under(paths: Iterable[Path], endings: frozenset[str]) -> tuple[list[Pa
     """
     Return the files among *paths* and in the folders among them, each once, and what can't be read.
 
-    Of a folder those of the *endings*; folders that begin with a dot, and installed packages, are left
-    out, and links to folders are not followed. A file that is named itself counts whatever its ending,
+    Of a folder those of the *endings*; what begins with a dot, and installed packages, are left out, and
+    links to folders are not followed. A file that is named itself counts whatever its ending,
     unless it is one that another helper looks at.
     """
     found: dict[Path, None] = {}
@@ -103,7 +103,7 @@ def _under(folder: Path, endings: frozenset[str], failed: Any) -> Iterator[Path]
         )
         for name in sorted(names):
             path = Path(directory, name)
-            if path.suffix.lower() in endings and path.is_file():
+            if path.suffix.lower() in endings and name[0] != "." and path.is_file():
                 yield path
 
 
