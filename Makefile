@@ -28,6 +28,8 @@ SOURCES := $(shell find python resolver -name __pycache__ -prune -o -print 2>/de
 BUILD_FILES := CMakeLists.txt pyproject.toml plugInfo.json
 CXX_FILES := $(shell find resolver tests benchmarks -name '*.h' -o -name '*.cpp' 2>/dev/null)
 PYTEST_FLAGS ?= -n auto
+# A warning is an error, and so is a link within the pages that leads nowhere.
+SPHINX := $(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going
 
 .PHONY: help demo test check fmt bench docs lock wheel clean
 
@@ -45,18 +47,23 @@ test: $(STAMPS)/project $(STAMPS)/test  ## Build everything and run the tests
 	  || { echo 'make test: FAILED, see above'; exit 1; }
 	@echo 'make test: every test passed'
 
-check: $(STAMPS)/project $(STAMPS)/test $(STAMPS)/dev  ## Formats, lint, types, layers, tests; stops at the first failure
-	@echo '== make check: 1/6 ruff format'
+check: $(STAMPS)/project $(STAMPS)/test $(STAMPS)/dev $(STAMPS)/docs  ## Formats, lint, types, layers, docs, tests; stops at the first failure
+	@echo '== make check: 1/7 ruff format'
 	@$(VENV)/bin/ruff format --check . || { echo '`make fmt` formats them'; exit 1; }
-	@echo '== make check: 2/6 clang-format'
+	@echo '== make check: 2/7 clang-format'
 	@$(VENV)/bin/clang-format --dry-run --Werror $(CXX_FILES) || { echo '`make fmt` formats them'; exit 1; }
-	@echo '== make check: 3/6 ruff'
+	@echo '== make check: 3/7 ruff'
 	@$(VENV)/bin/ruff check .
-	@echo '== make check: 4/6 mypy'
+	@echo '== make check: 4/7 mypy'
 	@$(VENV)/bin/mypy
-	@echo '== make check: 5/6 layers'
+	@echo '== make check: 5/7 layers'
 	@PYTHONPATH=python $(VENV)/bin/lint-imports --no-cache --no-logo
-	@echo '== make check: 6/6 tests'
+	@echo '== make check: 6/7 docs'
+	@$(SPHINX) -b html docs build/docs
+	@if $(VENV)/bin/python -c 'import socket; socket.create_connection(("github.com", 443), 5)' 2>/dev/null; \
+	then $(SPHINX) -b linkcheck docs build/docs-links; \
+	else echo 'no network: links to other sites are not tried'; fi
+	@echo '== make check: 7/7 tests'
 	@$(VENV)/bin/python -m pytest $(PYTEST_FLAGS) </dev/null
 	@echo 'make check: everything passed'
 
@@ -68,8 +75,11 @@ fmt: $(STAMPS)/dev  ## Format the Python and C++ files, and fix what ruff can
 bench: $(STAMPS)/project $(STAMPS)/bench  ## Measure; docs/performance.md says what
 	@$(VENV)/bin/python benchmarks/run.py $(BENCH_FLAGS)
 
-docs: $(STAMPS)/project  ## Write the pages that are made from the code
-	@$(VENV)/bin/python docs/settings_table.py
+docs: $(STAMPS)/project $(STAMPS)/docs  ## Write what is made from the code, and the site into build/docs
+	@for made in settings_table errors_table command_line pictures; do \
+	  $(VENV)/bin/python docs/$$made.py; done
+	@$(SPHINX) -b html docs build/docs
+	@echo 'make docs: open build/docs/index.html'
 
 lock: $(STAMPS)/venv  ## Write .ci/requirements/*.txt anew from pyproject.toml
 	@$(VENV)/bin/python .ci/requirements/lock.py
@@ -109,7 +119,7 @@ $(STAMPS)/run: .ci/requirements/build.txt .ci/requirements/run.txt | $(STAMPS)/v
 	@$(PIP) -r .ci/requirements/build.txt -r .ci/requirements/run.txt
 	@touch $@
 
-$(STAMPS)/test $(STAMPS)/dev $(STAMPS)/bench: $(STAMPS)/%: .ci/requirements/%.txt | $(STAMPS)/run
+$(STAMPS)/test $(STAMPS)/dev $(STAMPS)/bench $(STAMPS)/docs: $(STAMPS)/%: .ci/requirements/%.txt | $(STAMPS)/run
 	@echo '== installing what `make $(@F)` needs besides (pinned)'
 	@$(PIP) -r .ci/requirements/$(@F).txt
 	@touch $@

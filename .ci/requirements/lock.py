@@ -31,7 +31,7 @@ def groups() -> dict[str, list[str]]:
     return {
         "build": project["build-system"]["requires"] + BUILD_TOOLS,
         "run": project["project"]["dependencies"],
-        **{extra: extras[extra] for extra in ("test", "bench", "dev")},
+        **{extra: extras[extra] for extra in ("test", "bench", "dev", "docs")},
     }
 
 

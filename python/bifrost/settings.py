@@ -5,7 +5,8 @@ Every setting: its default, its unit, and where it comes from.
 Later wins: the defaults here, `settings.toml`, the environment. A setting `cache.ttl_s` is
 `ttl_s = 60` under `[cache]` in the file and `BIFROST_CACHE__TTL_S=60` in the environment.
 `BIFROST_HOME` puts the settings, the catalogue and the cache of a run into one folder; without it
-they live in the platform's config, data and cache folders.
+they live in the platform's config, data and cache folders. Files of earlier releases, `settings.yaml`
+among them, are read as what they mean now (`earlier_settings`).
 
 Foreign `BIFROST_*` variables (Autodesk's Bifrost for Maya has its own) are never complained about.
 """
@@ -17,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from bifrost import earlier_settings
+from bifrost.earlier_settings import EarlierSettings, Translation
 from bifrost.errors import ConfigurationError
 
 # Not msgspec, which would validate all this: importing it takes 10 ms of the 30 ms that the start of a
@@ -52,7 +55,8 @@ class ManagerSettings(NamedTuple):
     """`[manager]`: which OpenAssetIO manager answers, and how patient we are."""
 
     config: str = ""
-    """An OpenAssetIO default-config file. Empty: `OPENASSETIO_DEFAULT_CONFIG`, else our own manager."""
+    """An OpenAssetIO default-config file, or an installed manager's identifier. Empty:
+    `OPENASSETIO_DEFAULT_CONFIG`, else our own manager."""
     deadline_s: float = 30.0
     """Seconds that one request may take, retries included."""
     max_workers: int = 8
@@ -93,6 +97,8 @@ class CatalogueSettings(NamedTuple):
     """`sqlite:///<path>` or `postgresql://…`; empty for `catalogue.sqlite` in the data folder."""
     store: str = ""
     """The folder of published files, the same for everybody; empty for `store` in the data folder."""
+    earlier_store: str = ""
+    """The storage tree of earlier releases, for `AssetUriMapper.uri_to_path`; empty for `data/assets`."""
     workflow: str = ""
     """Stages of versions and their moves, `wip > review; review > approved wip`; empty: the default."""
     strengths: str = ""
@@ -127,6 +133,7 @@ class Settings(NamedTuple):
     Attributes:
         home: The folder `BIFROST_HOME` named, or "".
         source: The settings file that was read, or "".
+        earlier: What only the import paths of earlier releases go by.
     """
 
     cache: CacheSettings = CacheSettings()
@@ -138,6 +145,7 @@ class Settings(NamedTuple):
     access: AccessSettings = AccessSettings()
     home: str = ""
     source: str = ""
+    earlier: EarlierSettings = EarlierSettings()
 
     @property
     def cache_directory(self) -> Path:
@@ -192,13 +200,13 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     environ = os.environ if environ is None else environ
     home = environ.get("BIFROST_HOME", "")
     try:
-        path = _folder(home, "config") / "settings.toml"
+        path = _file(home)
         is_there = path.is_file()
     except (OSError, RuntimeError) as error:  # a RuntimeError: no such user's home
         raise ConfigurationError(f"BIFROST_HOME={home!r} can't be used: {error}") from error
     if home:
         home = str(path.parent)  # absolute, wherever the process moves
-    table = _read(path) if is_there else {}
+    table, earlier = _read(path) if is_there else ({}, EarlierSettings())
     origins = {key: str(path) for key in _dotted(table)}
     _merge_environment(table, origins, environ)
     _check_names(table, origins)
@@ -206,7 +214,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         section: kind(**_checked(section, table.get(section, {}), origins))
         for section, kind in _SECTIONS.items()
     }
-    return Settings(**sections, home=home, source=str(path) if is_there else "")
+    source = str(path) if is_there else ""
+    return Settings(**sections, home=home, source=source, earlier=earlier)
 
 
 def checked_section(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,7 +241,49 @@ def _folder(home: str, kind: str) -> Path:
     return Path(getattr(platformdirs, f"user_{kind}_dir")("bifrost", appauthor=False))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _file(home: str) -> Path:
+    """Return the settings file: of earlier releases' only where there is none of today's."""
+    folder = _folder(home, "config")
+    today = folder / "settings.toml"
+    earlier = (folder / f"settings{suffix}" for suffix in earlier_settings.YAML_SUFFIXES)
+    return today if today.is_file() else next(filter(Path.is_file, earlier), today)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], EarlierSettings]:
+    translation = read_file(path)
+    if translation.is_old:
+        from bifrost import deprecation
+
+        deprecation.warn_of_file(path, earlier_settings.warning_of(translation, path))
+    return translation.table, translation.earlier
+
+
+def read_file(path: Path) -> Translation:
+    """
+    Return what the settings file at *path* says, one of an earlier release too; not yet checked.
+
+    Raises:
+        ConfigurationError: it can't be read, or a setting of an earlier release has a wrong value.
+    """
+    is_yaml = path.suffix in earlier_settings.YAML_SUFFIXES
+    table = earlier_settings.read_yaml(path) if is_yaml else _read_toml(path)
+    return earlier_settings.translated(table, path, _SECTIONS)
+
+
+def check(table: Mapping[str, Any], path: Path) -> None:
+    """
+    Check the settings of a file, as `load` does.
+
+    Raises:
+        ConfigurationError: naming the key, the value, where it stands, and the nearest valid key.
+    """
+    origins = {key: str(path) for key in _dotted(table)}
+    _check_names(table, origins)
+    for section, values in table.items():
+        _checked(section, values, origins)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:

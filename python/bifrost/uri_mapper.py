@@ -16,15 +16,16 @@ _URI_IN_TEXT: Final = re.compile(r"bifrost:///assets/[^\s/\"'<>@)\]},;]+")
 _FILED_ID: Final = re.compile(
     r"asset_.+|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # or a UUID
 )
+_DEFAULT_ROOT: Final = "data/assets"
 _MAX_NAME_BYTES: Final = 255
 _VERSION_FOLDER: Final = re.compile(r"v(\d+)")
 
 
 class AssetUriMapper:
-    """Static functions; files are looked for under `root`, as `{root}/{asset_id}/v{NNN}/`."""
+    """Static functions; files are looked for under a root, as `{root}/{asset_id}/v{NNN}/`."""
 
-    root = Path("data/assets")
-    """The storage root of earlier releases (`storage.local.root_path`)."""
+    root: Path | None = None
+    """The root of that tree; None for what the setting `catalogue.earlier_store` says."""
 
     @staticmethod
     def asset_to_uri(asset: Any) -> str:
@@ -54,12 +55,17 @@ class AssetUriMapper:
 
     @staticmethod
     def uri_to_path(uri: str, version: int | None = None) -> Path | None:
-        """Return the file under `{root}/{asset_id}/v{NNN}/`, of the highest version by default."""
+        """
+        Return the file under `{root}/{asset_id}/v{NNN}/`, of the highest version by default, or None.
+
+        Raises:
+            ConfigurationError: the settings, which say where the root is, can't be read.
+        """
         asset_id = AssetUriMapper.uri_to_asset_id(uri)
         # Percent-escapes may hide separators: an id that is no single name leads nowhere.
         if asset_id is None or asset_id in {".", ".."} or Path(asset_id).name != asset_id:
             return None
-        folder = AssetUriMapper.root / asset_id
+        folder = (AssetUriMapper.root or _settings_root()) / asset_id
         if len(os.fsencode(asset_id)) > _MAX_NAME_BYTES or not folder.is_dir():
             return None
         versions = {
@@ -85,3 +91,9 @@ class AssetUriMapper:
     def is_valid_uri(uri: str) -> bool:
         """Return whether *uri* has the form `bifrost:///assets/<id>`, with or without a query."""
         return _URI.fullmatch(uri) is not None
+
+
+def _settings_root() -> Path:
+    from bifrost.session import current
+
+    return Path(current().settings.catalogue.earlier_store or _DEFAULT_ROOT).expanduser()

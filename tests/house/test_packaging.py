@@ -24,6 +24,7 @@ GROUPS = {
     "test": EXTRAS["test"],
     "bench": EXTRAS["bench"],
     "dev": EXTRAS["dev"],
+    "docs": EXTRAS["docs"],
 }
 
 

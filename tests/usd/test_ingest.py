@@ -51,7 +51,12 @@ def test_every_file_is_an_asset_where_it_lies(catalogue: Catalogue) -> None:
     assert len(files) + 1 == report.assets == report.new_versions
     assert (SAMPLES / "shot/shot.usda").as_uri() == newest(catalogue, "shot.shot.usda").location
     assert "texture" == newest(catalogue, "shot.textures.sky.png").asset_type
-    assert ("broken_reference/broken.usda", "shot/shot.usda") == report.roots
+    assert (
+        "broken_reference/broken.usda",
+        "crowd/crowd.usda",
+        "shot/shot.usda",
+        "versions_and_statuses/room_as_it_was.usda",
+    ) == report.roots
 
 
 def test_nothing_in_the_folder_changes(catalogue: Catalogue, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ _MAX_BYTES: Final = {
 _MAX_METADATA_BYTES: Final = 1_000_000
 _MAX_DEPTH: Final = 32
 _MAX_SIZE: Final = 2**63 - 1
+_MAX_NUMBER: Final = 2**31 - 1
 
 
 class Checked(NamedTuple):
@@ -71,6 +72,7 @@ def _checked(
         raise invalid(
             publication.asset_id, "size", f"expected a number of bytes, got {publication.size!r}"
         )
+    _check_origin(publication)
     edges = []
     for asset_id, version, kind in publication.dependencies:
         check_text(publication.asset_id, "dependency kind", kind, 200)
@@ -84,6 +86,14 @@ def _checked(
         asset_metadata,
         metadata_json(publication.asset_id, publication.properties, "properties"),
     )
+
+
+def _check_origin(publication: Publication) -> None:
+    number, created_us = publication.number, publication.created_us
+    if number is not None and not 1 <= number <= _MAX_NUMBER:
+        raise invalid(publication.asset_id, "number", f"expected 1 or more, got {number!r}")
+    if created_us is not None and not 0 <= created_us <= _MAX_SIZE:
+        raise invalid(publication.asset_id, "created_us", f"no time since 1970: {created_us!r}")
 
 
 def _canonical_version(asset_id: str, version: str | None) -> str | None:

@@ -140,7 +140,7 @@ class _Plan:
         asset_id = item.publication.asset_id
         newest = self._newest.get(asset_id)
         _check_expected(item.publication, newest)
-        if newest is not None and self._is_same(newest, item):
+        if newest is not None and item.publication.number is None and self._is_same(newest, item):
             publication = item.publication
             record = newest._replace(name=publication.name, asset_type=publication.asset_type)
         else:
@@ -163,7 +163,7 @@ class _Plan:
             record.asset_type,
             before.created_us if before else record.created_us,
             record.number,
-            max(before.modified_us if before else 0, self._now_us),
+            max(before.modified_us if before else 0, self._time(item)),
             before.created_by if before else record.created_by,
             before.deprecated if before else False,
             before.status if before and not record.is_new else self._first_stage,
@@ -190,7 +190,7 @@ class _Plan:
 
     def _next(self, newest: VersionRecord | None, item: Checked) -> VersionRecord:
         publication = item.publication
-        number = (newest.number if newest else self._last.get(publication.asset_id, 0)) + 1
+        number = self._number(newest, publication)
         return VersionRecord(
             asset_id=publication.asset_id,
             number=number,
@@ -202,13 +202,31 @@ class _Plan:
             size=publication.size,
             checksum=publication.checksum,
             # A clock that was set back must not put a version before its predecessor.
-            created_us=max(self._now_us, newest.created_us) if newest else self._now_us,
+            created_us=max(self._time(item), newest.created_us) if newest else self._time(item),
             created_by=publication.created_by,
             comment=publication.comment,
             metadata_json=item.metadata_json,
             properties_json=item.properties_json,
             is_new=True,
         )
+
+    def _number(self, newest: VersionRecord | None, publication: Publication) -> int:
+        last = newest.number if newest else self._last.get(publication.asset_id, 0)
+        if publication.number is None:
+            return last + 1
+        if publication.number <= last:
+            raise ConflictException(
+                f"asset {shown(publication.asset_id)} is at version {last}: a version "
+                f"{publication.number} can't come in any more",
+                asset_uri=reference_for(publication.asset_id, publication.number),
+                code=Code.CONFLICT,
+                details={"newest_version": last},
+            )
+        return publication.number
+
+    def _time(self, item: Checked) -> int:
+        created_us = item.publication.created_us
+        return self._now_us if created_us is None else created_us
 
     def _location(self, item: Checked, number: int) -> str:
         staged = item.publication.staged

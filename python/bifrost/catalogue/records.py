@@ -73,7 +73,7 @@ class VersionRecord(NamedTuple):
 
     Attributes:
         asset_id: The asset's id.
-        number: Counts from 1, without gaps.
+        number: Counts from 1, without gaps but those of an older store that it came from.
         name: The asset's display name.
         asset_type: The asset's type, say `model` or `texture`.
         location: A file URL, percent-encoded; "" when the version has no file. It holds a
@@ -321,6 +321,8 @@ class Publication(NamedTuple):
         expected_version: The number that the newest version must have, 0 for no version at all;
             None for any.
         staged: Files that wait to be put in place as this version; *path* is then "".
+        number: The number it had before it came here, above the newest version's; None for the next.
+        created_us: When it was published there; None for now.
     """
 
     asset_id: str
@@ -339,6 +341,8 @@ class Publication(NamedTuple):
     properties: Mapping[str, Any] = {}
     expected_version: int | None = None
     staged: Staged | None = None
+    number: int | None = None
+    created_us: int | None = None
 
 
 _SHOWN_CHARACTERS: Final = 200

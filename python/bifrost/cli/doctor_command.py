@@ -96,8 +96,16 @@ class Patient:
 
 def check_settings(patient: Patient) -> Iterator[Finding]:
     """Yield whether the settings can be read."""
+    from bifrost.settings import read_file
+
     source = patient.settings.source
-    yield Finding("settings", OK, f"read from {source}" if source else "defaults; no settings file")
+    if source and Path(source).is_file() and read_file(Path(source)).is_old:
+        fix = f"bifrost migrate settings {source} --write"
+        yield Finding("settings", WARN, f"read from {source}, of an earlier release", fix)
+    else:
+        yield Finding(
+            "settings", OK, f"read from {source}" if source else "defaults; no settings file"
+        )
 
 
 def check_user(_: Patient) -> Iterator[Finding]:

@@ -37,6 +37,10 @@ _ROOT: Final = {
         "bifrost.cli.install_kit_command:install_kit",
         "Write what an application needs to find Bifrost.",
     ),
+    "migrate": (
+        "bifrost.cli.migrate_commands:migrate",
+        "Move settings, code, assets and stages off earlier releases.",
+    ),
     "publish": (
         "bifrost.cli.publish_command:publish",
         "Publish files, and look after publishes that did not end.",

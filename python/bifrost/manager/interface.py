@@ -21,7 +21,7 @@ from openassetio.trait import TraitsData
 
 from bifrost.catalogue.records import VersionRecord
 from bifrost.errors import PermissionDeniedException
-from bifrost.manager import representations, settings
+from bifrost.manager import earlier_traits, representations, settings
 from bifrost.manager.answers import ErrorCallback, error_of, translated_errors, unanswerable
 from bifrost.manager.facts import Facts, Needs
 from bifrost.manager.pagers import Pager
@@ -37,7 +37,7 @@ from bifrost.manager.questions import (
 )
 from bifrost.manager.relations import Relation
 from bifrost.manager.vocabulary import ENTITY, LOCATION, NAME, ORIGINAL, VERSION
-from bifrost.manager.writers import TRAITS_NEED, traits_of, writers_for
+from bifrost.manager.writers import TRAITS_NEED, traits_of
 from bifrost.model.entity_reference import PREFIX, AssetReference, is_asset_reference
 
 if TYPE_CHECKING:
@@ -228,6 +228,20 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
         successCallback: Callable[[int, TraitsData], None],
         errorCallback: ErrorCallback,
     ) -> None:
+        earlier_traits.warn_of(traitSet)
+        self._resolve(
+            entityReferences, traitSet, resolveAccess, context, successCallback, errorCallback
+        )
+
+    def _resolve(
+        self,
+        entityReferences: Sequence[EntityReference],
+        traitSet: set[str],
+        resolveAccess: ResolveAccess,
+        context: Context,
+        successCallback: Callable[[int, TraitsData], None],
+        errorCallback: ErrorCallback,
+    ) -> None:
         is_read = resolveAccess == ResolveAccess.kRead
         action = "resolve" if is_read else "publish"
         asker = self._asker(context, action, len(entityReferences), errorCallback)
@@ -238,7 +252,7 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
                 found = self._publishing(asker).destinations(_strings(entityReferences), traitSet)
             _report(found, successCallback, errorCallback)
             return
-        writers, needs = writers_for(traitSet)
+        writers, needs = earlier_traits.writers_for(traitSet)
         answers = self._answers(_readable(entityReferences), asker, _actions_for(traitSet))
         if asker.locale and NAME in traitSet:
             answers = self._named(answers, asker.locale)
@@ -451,7 +465,9 @@ def _actions_for(traits: set[str]) -> Sequence[str]:
     return ("resolve",) if traits <= _OF_THE_FILE else ("resolve", "read")
 
 
-_OF_THE_FILE: Final = frozenset({ENTITY, LOCATION, VERSION, NAME, ORIGINAL})
+_OF_THE_FILE: Final = frozenset(
+    {ENTITY, LOCATION, VERSION, NAME, ORIGINAL, earlier_traits.LOCATABLE}
+)
 
 
 def _strings(references: Sequence[EntityReference]) -> list[str]:

@@ -55,6 +55,7 @@ class Session:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or load()
+        self.settings.earlier.export()
         self.recorder = Recorder()
         self._lock = threading.RLock()
         self._catalogue: Catalogue | None = None
