@@ -63,7 +63,8 @@ def refresh(stage: Usd.Stage) -> Refreshed:
 
     All stages of an equal context follow, those of others stay as they are. What is known to be as it
     was is not asked for: see docs/staleness.md. What did not resolve when it was composed and does now
-    is composed, too, and value clips that moved are read anew. An outage leaves everything as it was, and pins what they pin.
+    is composed, too, and value clips that moved are read anew. An outage leaves everything as it was,
+    and pins what they pin.
 
     On the main thread, as OpenUSD wants it of everything that changes a stage.
 
