@@ -111,7 +111,8 @@ class BifrostHostInterface(assetio.HostIdentity):
         # Whatever it is: these methods never raised.
         except Exception as error:  # noqa: BLE001
             message = error.message if isinstance(error, BifrostError) else repr(error)
-            _log.error("%s: %s", asset_uri or type(self).__name__, message)
+            text = f"{asset_uri or type(self).__name__}: {message}"
+            _log.error("%s", text.encode("utf-8", "backslashreplace").decode())
             return None
 
     def _started(self) -> Host | None:
