@@ -82,3 +82,22 @@ def test_layers_of_no_asset_are_named(
 @pytest.mark.parametrize("pair", ["hat.usda", f"={HAT}", "hat.usda="])
 def test_new_is_a_file_and_a_reference(file: Path, pair: str) -> None:
     assert 2 == run(["usd", "publish", str(file), HAT, "--new", pair])
+
+
+def test_references_in_it_resolve_without_a_prepared_environment(
+    hat: str, tmp_path: Path, run_python
+) -> None:
+    """
+    Nobody set `PXR_PLUGINPATH_NAME`: the command finds its own plugin, and OpenUSD misses nothing.
+    """
+    root = tmp_path / "shot.usda"
+    text = TEXT.replace('def Xform "hat"', f'def Xform "hat" (references = @{hat}@)')
+    root.write_text(text)
+    source = "import sys; from bifrost.cli.main import run; sys.exit(run(sys.argv[1:]))"
+
+    done = run_python(
+        source, "usd", "publish", root, "bifrost:///assets/shot?type=shot", "--no-thumbnails",
+        env={"PXR_PLUGINPATH_NAME": ""},
+    )  # fmt: skip
+
+    assert ("bifrost:///assets/shot?version=1\n", "") == (done.stdout, done.stderr)

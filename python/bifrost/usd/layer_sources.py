@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,16 @@ from pxr import Ar, Sdf, Usd
 from bifrost.catalogue import VersionRecord
 from bifrost.catalogue.records import file_of
 from bifrost.context import Context
-from bifrost.errors import AccessModeException, Code, InvalidReferenceException
+from bifrost.errors import (
+    AccessModeException,
+    Code,
+    ConfigurationError,
+    InvalidReferenceException,
+)
 from bifrost.model.entity_reference import is_asset_reference, parse, reference_for
 from bifrost.model.resolution import Resolution
 from bifrost.session import Session
+from bifrost.usd import stage as plugin
 from bifrost.usd import working_copies, written
 from bifrost.usd.arc_sources import Locate as LocateOne
 from bifrost.usd.arc_sources import Source, layer_of
@@ -57,6 +64,8 @@ def reach_of(
         AccessModeException: the layer is a part of a package.
         As `arc_sources.layer_of`.
     """
+    with contextlib.suppress(ConfigurationError):  # before this process first resolves anything
+        plugin.register_plugin()
     stage = source if isinstance(source, Usd.Stage) else None
     layer = stage.GetRootLayer() if stage else layer_of(source, asking.locate)
     owners = {_place(each): owner_of(uri) for each, uri in new.items()}
