@@ -446,6 +446,7 @@ def test_the_fallback_manager_stands_in_for_one_that_cannot_be_started(own_home,
 
     assert host.initialize() is True
     assert tmp_path / "second/v001/model.usda" == host.resolve_asset_path("studio:///second")
+    host._stand_in.session.close()
 
 
 def test_a_manager_that_cannot_be_started_is_false(own_home, host, caplog):
