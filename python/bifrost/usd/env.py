@@ -18,13 +18,13 @@ import re
 import shlex
 import shutil
 import sysconfig
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from bifrost.errors import ConfigurationError
+from bifrost.replacing import replace_file
 
 PLUGIN_PATH: Final = "PXR_PLUGINPATH_NAME"
 LIBPYTHON: Final = "BIFROST_LIBPYTHON"
@@ -302,7 +302,7 @@ def _write_to(folder: Path, content: str) -> None:
         if path.is_file() and path.read_text(encoding="utf-8") == content:
             os.utime(folder)  # what `clean` goes by
         else:
-            _replace(path, content)
+            replace_file(path, content.encode())
     except OSError as error:
         raise _unwritable(folder, error) from error
 
@@ -312,19 +312,6 @@ def _check_replaceable(path: Path) -> None:
         raise ConfigurationError(
             f"{path}: another plugin's file is not replaced; take another folder"
         )
-
-
-def _replace(path: Path, content: str) -> None:
-    # Written beside and moved into place: an application that starts now reads all of it or none.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".plugInfo-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _unwritable(folder: Path, error: OSError) -> ConfigurationError:

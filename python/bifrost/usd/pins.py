@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bifrost.errors import Code, ConfigurationError, StorageException
+from bifrost.replacing import replace_file
 
 FORMAT: Final = 1
 _FORMAT_KEY: Final = "bifrost_pins"
@@ -119,15 +119,7 @@ class Pins:
     def _save(self, target: Path) -> None:
         # Paths are bytes to USD; what is no UTF-8 in them stays as it is.
         data = self.text().encode("utf-8", "surrogateescape")
-        handle, staged = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(staged).chmod(0o644)
-            Path(staged).replace(target)
-        except BaseException:
-            Path(staged).unlink(missing_ok=True)
-            raise
+        replace_file(target, data)
 
     def text(self) -> str:
         """Return the content of their file."""

@@ -9,11 +9,9 @@ rewritten is not found in it any more.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -23,6 +21,7 @@ from bifrost.integrations.migrating.deciding import ERROR, Plan, names_imported,
 from bifrost.integrations.migrating.finding import Source, Use
 from bifrost.integrations.migrating.scanning import Trouble, read, why
 from bifrost.integrations.migrating.usage import Place
+from bifrost.replacing import replace_file
 
 if TYPE_CHECKING:
     import libcst
@@ -108,18 +107,7 @@ def write(change: Rewritten) -> None:
         raise OSError("it is read-only")
     if path.read_bytes() != change.before:
         raise OSError("it changed meanwhile; run this again")
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(change.after)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, mode)  # noqa: PTH101
-        os.replace(name, path)  # noqa: PTH105
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)  # noqa: PTH108
-        raise
+    replace_file(path, change.after, mode=mode, durable=True)
 
 
 class _UncertainError(Exception):
