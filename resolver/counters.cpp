@@ -55,52 +55,49 @@ std::string statsText() {
          ",\"bytes\":" + std::to_string(bytes) + "}";
 }
 
+// Texts with their lengths before them: an identifier may hold whatever byte somebody asked with.
 void append(std::string& bytes, std::string_view text) {
   const auto size = static_cast<std::uint32_t>(text.size());
   bytes.append(reinterpret_cast<const char*>(&size), sizeof size);
   bytes += text;
 }
 
-// Texts with their lengths before them: an identifier may hold whatever byte somebody asked with.
-void appendHeader(std::string& bytes, const ContextAnswers& answers, std::size_t count) {
-  append(bytes, answers.policy());
-  append(bytes, answers.root());
-  append(bytes, answers.isUnbound() ? "unbound" : "bound");
-  append(bytes, std::to_string(count));
-}
-
-std::string heldBytes() {
+// Of every table that has some what *listed* returns of it, each as the texts that *textsOf*
+// returns.
+template <class Listed, class TextsOf>
+std::string tablesBytes(Listed listed, TextsOf textsOf) {
   std::string bytes;
   for (const auto& answers : ContextAnswers::all()) {
-    const auto held = answers->table().held();
-    if (held.empty()) {
+    const auto items = listed(answers->table());
+    if (items.empty()) {
       continue;
     }
-    appendHeader(bytes, *answers, held.size());
-    for (const Resolution* answer : held) {
-      append(bytes, answer->identifier);
-      append(bytes, answer->path);
-    }
-  }
-  return bytes;
-}
-
-std::string movedBytes() {
-  std::string bytes;
-  for (const auto& answers : ContextAnswers::all()) {
-    const auto moves = answers->table().lastMoves();
-    if (moves.empty()) {
-      continue;
-    }
-    appendHeader(bytes, *answers, moves.size());
-    for (const Move& move : moves) {
-      for (const std::string* text :
-           {&move.identifier, &move.path, &move.version, &move.newPath, &move.newVersion}) {
-        append(bytes, *text);
+    append(bytes, answers->policy());
+    append(bytes, answers->root());
+    append(bytes, answers->isUnbound() ? "unbound" : "bound");
+    append(bytes, std::to_string(items.size()));
+    for (const auto& item : items) {
+      for (const std::string_view text : textsOf(item)) {
+        append(bytes, text);
       }
     }
   }
   return bytes;
+}
+
+std::string heldBytes() {
+  return tablesBytes([](const ResolutionTable& table) { return table.held(); },
+                     [](const Resolution* answer) {
+                       return std::array<std::string_view, 2>{answer->identifier, answer->path};
+                     });
+}
+
+std::string movedBytes() {
+  return tablesBytes([](const ResolutionTable& table) { return table.lastMoves(); },
+                     [](const Move& move) {
+                       return std::array<std::string_view, 5>{
+                           move.identifier, move.path, move.version, move.newPath, move.newVersion};
+                     });
 }
 
 int handOver(std::string_view bytes, char* buffer, int size) {
