@@ -57,6 +57,42 @@ class Row:
         return value >= self.limit if self.at_least else value <= self.limit
 
 
+def compared(
+    what: str,
+    limit: float | None,
+    ours: list[Sample],
+    theirs: list[Sample],
+    *,
+    part: str = "took",
+    details: Mapping[str, Any] | None = None,
+) -> Row:
+    """
+    Return the row of how many times as long something took as something else.
+
+    Args:
+        what: What was measured, on what.
+        limit: What to stay within; None for nothing.
+        ours: The samples of it, with `took_s` and `took_cpu_s`.
+        theirs: Those of what it is compared with, with *part* `_s` and `_cpu_s`.
+        part: What of theirs.
+        details: Other numbers; the ratio of processor times and the milliseconds stand before them.
+    """
+
+    def ratio(kind: str) -> Estimate:
+        return measure.ratio(
+            measure.values(ours, f"took_{kind}"), measure.values(theirs, f"{part}_{kind}")
+        )
+
+    figures = {"CPU time, x": ratio("cpu_s").median, "ms": milliseconds(ours)}
+    reach = "" if limit is None else f"<= {limit}x"
+    return Row(what, reach, ratio("s"), "x", limit, details={**figures, **(details or {})})
+
+
+def milliseconds(samples: list[Sample], part: str = "took_s") -> float:
+    """Return the median of *part* of *samples*, in milliseconds."""
+    return 1000 * Estimate.of(measure.values(samples, part)).median
+
+
 class Subject:
     """A shot in its three variants; the rewritten ones are made when a case first asks."""
 

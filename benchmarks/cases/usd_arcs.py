@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import measure
-from bench import Bench, Row, Subject
-from measure import ChildFailed, Estimate, Sample, Side
+from bench import Bench, Row, Subject, compared, milliseconds
+from measure import ChildFailed, Sample, Side
 
 _SDF: Final = "Sdf alone"
 _LAYERS: Final = "each layer"
@@ -38,25 +37,14 @@ def _row(
     what: str, limit: float, subject: Subject, samples: dict[str, list[Sample]], name: str
 ) -> Row:
     ours, sdf = samples[name], samples[_SDF]
-    return Row(
+    return compared(
         f"{what}, to opening the layers with Sdf alone ({subject.name})",
-        f"<= {limit}x",
-        _ratio(ours, sdf, "took_s"),
-        "x",
         limit,
-        details=_details(ours, sdf),
+        ours,
+        sdf,
+        details={
+            "Sdf alone, ms": milliseconds(sdf),
+            "layers": ours[0]["layers"],
+            "arcs": ours[0]["arcs"],
+        },
     )
-
-
-def _details(ours: list[Sample], sdf: list[Sample]) -> dict[str, Any]:
-    return {
-        "CPU time, x": _ratio(ours, sdf, "took_cpu_s").median,
-        "ms": 1000 * Estimate.of(measure.values(ours, "took_s")).median,
-        "Sdf alone, ms": 1000 * Estimate.of(measure.values(sdf, "took_s")).median,
-        "layers": ours[0]["layers"],
-        "arcs": ours[0]["arcs"],
-    }
-
-
-def _ratio(ours: list[Sample], theirs: list[Sample], part: str) -> Estimate:
-    return measure.ratio(measure.values(ours, part), measure.values(theirs, part))

@@ -6,7 +6,18 @@ from __future__ import annotations
 from typing import Final
 
 import measure
-from bench import EMPTY, PLAIN, Bench, Row, Subject, bifrost, empty, open_figures, whole_process
+from bench import (
+    EMPTY,
+    PLAIN,
+    Bench,
+    Row,
+    Subject,
+    bifrost,
+    compared,
+    empty,
+    open_figures,
+    whole_process,
+)
 from measure import Estimate, Sample, Side
 
 _PINS: Final = "pins"
@@ -72,17 +83,13 @@ def _opened(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
 def _made(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
     warm = samples[_WARM]
     return [
-        Row(
+        compared(
             f"{what}, to a warm open ({subject.name})",
-            "<= 1.5x" if limit else "",
-            measure.ratio(measure.values(samples[name], "took_s"), measure.values(warm, "open_s")),
-            "x",
             limit,
+            samples[name],
+            warm,
+            part="open",
             details={
-                "CPU time, x": measure.ratio(
-                    measure.values(samples[name], "took_cpu_s"), measure.values(warm, "open_cpu_s")
-                ).median,
-                "ms": 1000 * Estimate.of(measure.values(samples[name], "took_s")).median,
                 "files": samples[name][0]["pinned"],
                 "MB read and hashed": samples[name][0]["bytes"] / 1e6,
                 "not pinned": samples[name][0]["unresolved"],

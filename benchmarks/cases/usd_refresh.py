@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import measure
-from bench import Bench, Row, Subject, bifrost
+from bench import Bench, Row, Subject, bifrost, compared, milliseconds
 from measure import ChildFailed, Estimate, Sample, Side
 
 _MOVING: Final = 3
@@ -43,18 +43,13 @@ def rows(bench: Bench, subject: Subject) -> list[Row]:
 
 def _still(subject: Subject, ours: list[Sample]) -> list[Row]:
     return [
-        Row(
+        compared(
             f"{_STILL}, to the open before it ({subject.name})",
-            "<= 0.05x",
-            measure.ratio(measure.values(ours, "took_s"), measure.values(ours, "open_s")),
-            "x",
             0.05,
-            details={
-                "CPU time, x": measure.ratio(
-                    measure.values(ours, "took_cpu_s"), measure.values(ours, "open_cpu_s")
-                ).median,
-                **_figures(ours),
-            },
+            ours,
+            ours,
+            part="open",
+            details=_opened(ours),
         ),
         _count(f"{_STILL}: notices ({subject.name})", 0, ours, "notices"),
         _count(f"{_STILL}: round trips ({subject.name})", 1, ours, "round_trips"),
@@ -64,18 +59,14 @@ def _still(subject: Subject, ours: list[Sample]) -> list[Row]:
 def _moved(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
     ours, bare = samples[_MOVED], samples[_BARE]
     return [
-        Row(
+        compared(
             f"{_MOVED}, to the bare ResolverChanged notice ({subject.name})",
-            "<= 1.15x",
-            measure.ratio(measure.values(ours, "took_s"), measure.values(bare, "took_s")),
-            "x",
             1.15,
+            ours,
+            bare,
             details={
-                "CPU time, x": measure.ratio(
-                    measure.values(ours, "took_cpu_s"), measure.values(bare, "took_cpu_s")
-                ).median,
-                **_figures(ours),
-                "the bare notice, ms": 1000 * Estimate.of(measure.values(bare, "took_s")).median,
+                **_opened(ours),
+                "the bare notice, ms": milliseconds(bare),
                 "layers after it": ours[0]["layers"],
             },
         ),
@@ -86,27 +77,13 @@ def _moved(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
 def _beside(subject: Subject, samples: dict[str, list[Sample]]) -> Row:
     """Return what it saves that the notice is about one context."""
     ours, bare = samples[_BESIDE], samples[_BARE_BESIDE]
-    return Row(
-        f"{_BESIDE}, to the bare notice, likewise ({subject.name})",
-        "",
-        measure.ratio(measure.values(ours, "took_s"), measure.values(bare, "took_s")),
-        "x",
-        None,
-        details={
-            "CPU time, x": measure.ratio(
-                measure.values(ours, "took_cpu_s"), measure.values(bare, "took_cpu_s")
-            ).median,
-            **_figures(ours),
-        },
-    )
+    what = f"{_BESIDE}, to the bare notice, likewise ({subject.name})"
+    return compared(what, None, ours, bare, details=_opened(ours))
 
 
 def _count(what: str, limit: int, samples: list[Sample], key: str) -> Row:
     return Row(what, f"<= {limit}", Estimate.of(measure.values(samples, key)), "", limit)
 
 
-def _figures(ours: list[Sample]) -> dict[str, Any]:
-    return {
-        "ms": 1000 * Estimate.of(measure.values(ours, "took_s")).median,
-        "the open, ms": 1000 * Estimate.of(measure.values(ours, "open_s")).median,
-    }
+def _opened(ours: list[Sample]) -> dict[str, Any]:
+    return {"the open, ms": milliseconds(ours, "open_s")}

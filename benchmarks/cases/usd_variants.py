@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 import measure
-from bench import Bench, Row, Subject, bifrost
+from bench import Bench, Row, Subject, bifrost, compared, milliseconds
 from measure import ChildFailed, Estimate, Side
 
 _STAGE: Final = "stage without payloads"
@@ -31,18 +31,13 @@ def rows(bench: Bench, subject: Subject) -> list[Row]:
     if not ours[0]["sets"]:
         raise ChildFailed(f"{found['prim']} has no variant sets")
     return [
-        Row(
+        compared(
             f"get_usd_variants, nothing kept, to opening without payloads ({subject.name})",
-            "<= 1.1x",
-            measure.ratio(measure.values(ours, "took_s"), measure.values(stage, "took_s")),
-            "x",
             1.1,
+            ours,
+            stage,
             details={
-                "CPU time, x": measure.ratio(
-                    measure.values(ours, "took_cpu_s"), measure.values(stage, "took_cpu_s")
-                ).median,
-                "ms": 1000 * Estimate.of(measure.values(ours, "took_s")).median,
-                "the stage, ms": 1000 * Estimate.of(measure.values(stage, "took_s")).median,
+                "the stage, ms": milliseconds(stage),
                 "prim": found["prim"],
                 "variant sets": ours[0]["sets"],
             },
