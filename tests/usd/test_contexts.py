@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from bifrost.context import Context, policy
 from bifrost.testing.show import Show, layer
 
@@ -19,16 +17,6 @@ resolver = Ar.GetResolver()
 def context(text):
     return resolver.CreateContextFromString("bifrost", text)
 """
-
-
-@pytest.fixture
-def run(run_python):
-    """Run source after the prelude and return the lines it printed."""
-
-    def run_source(source: str, *arguments: object, **options: object) -> list[str]:
-        return run_python(PRELUDE + source, *arguments, **options).stdout.splitlines()
-
-    return run_source
 
 
 def test_equal_text_is_an_equal_context_however_it_is_written(run) -> None:

@@ -48,16 +48,6 @@ class Notices:
 
 
 @pytest.fixture
-def run(run_python):
-    """Run source after the prelude and return the lines it printed."""
-
-    def run_source(source: str, *arguments: object, **options: object) -> list[str]:
-        return run_python(PRELUDE + source, *arguments, **options).stdout.splitlines()
-
-    return run_source
-
-
-@pytest.fixture
 def bifrost(run_python):
     """Run the command line and return what it printed."""
     source = "import sys; from bifrost.cli.main import run; sys.exit(run(sys.argv[1:]))"

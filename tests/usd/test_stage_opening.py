@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pxr import UsdUtils
@@ -46,14 +45,9 @@ CLI = (
 
 
 @pytest.fixture
-def run(run_python):
+def run(run_shown):
     """Run source after the prelude; return what it showed."""
-
-    def run_source(source: str, *arguments: Any, **options: Any) -> Any:
-        done = run_python(PRELUDE + source, *arguments, **options)
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return run_source
+    return run_shown
 
 
 @pytest.fixture

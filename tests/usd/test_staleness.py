@@ -70,16 +70,6 @@ def told():
 """
 
 
-@pytest.fixture
-def run(run_python):
-    """Run source after the prelude and return the lines it printed."""
-
-    def run_source(source: str, *arguments: object, **options: object) -> list[str]:
-        return run_python(PRELUDE + source, *arguments, **options).stdout.splitlines()
-
-    return run_source
-
-
 def test_without_the_plugin_nothing_is_stale_and_openusd_stays_away(run_python) -> None:
     """
     Nor is a session made, by the question; a hook may be registered at any time.

@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from bifrost.testing.show import Show, layer
 
 PRELUDE = """
@@ -32,16 +30,6 @@ def together(count, work):
     for thread in threads: thread.join(60)
     assert not any(thread.is_alive() for thread in threads), "a thread hangs"
 """
-
-
-@pytest.fixture
-def run(run_python):
-    """Run source after the prelude and return what it printed, line by line."""
-
-    def run_source(source: str, *arguments: object, **options: object) -> list[str]:
-        return run_python(PRELUDE + source, *arguments, **options).stdout.splitlines()
-
-    return run_source
 
 
 def test_t1_resolves_holding_the_gil_and_composition_do_not_wait_for_each_other(

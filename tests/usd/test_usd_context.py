@@ -31,16 +31,6 @@ def shown(context):
 
 
 @pytest.fixture
-def run(run_python):
-    """Run source after the prelude and return the lines it printed."""
-
-    def run_source(source: str, *arguments: object, **options: object) -> list[str]:
-        return run_python(PRELUDE + source, *arguments, **options).stdout.splitlines()
-
-    return run_source
-
-
-@pytest.fixture
 def leaf(show: Show) -> str:
     """An asset of three versions, whose second is approved."""
     for number in (1, 2, 3):
