@@ -20,6 +20,38 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PROCESS_LIMIT_S = 120.0
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what makes the tests of load, kills and chance as long as somebody has time for."""
+    group = parser.getgroup("bifrost", "load, kills and chance")
+    group.addoption("--rounds", type=int, help="repeat tests of chance so often; a few times else")
+    group.addoption(
+        "--seconds", type=float, help="keep tests of load up so long; a few seconds else"
+    )
+    group.addoption(
+        "--seed", type=int, default=1, help="where chance begins (default: %(default)s)"
+    )
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """How often a test of chance repeats: as often as it gives for every day, or `--rounds`."""
+    asked: int | None = request.config.getoption("rounds")
+    return lambda short: short if asked is None else asked
+
+
+@pytest.fixture
+def seconds(request: pytest.FixtureRequest) -> Callable[[float], float]:
+    """How long a test of load goes on: as long as it gives for every day, or `--seconds`."""
+    asked: float | None = request.config.getoption("seconds")
+    return lambda short: short if asked is None else asked
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Where a test's chance begins: `--seed`. Who fails says it, so that the same can happen again."""
+    return int(request.config.getoption("seed"))
+
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A `BIFROST_HOME` of the test's own, so that no test sees another's cache or the user's."""
