@@ -13,7 +13,7 @@ from bifrost.cli import doctor_command as doctor
 from bifrost.cli.main import run
 from bifrost.errors import CatalogueError, Code, ConfigurationError
 from bifrost.model.reply import Failure
-from bifrost.settings import CacheSettings, ManagerSettings, Settings
+from bifrost.settings import CacheSettings, CatalogueSettings, ManagerSettings, Settings
 from bifrost.usd import env
 
 HEALTHY_OPENUSD = {
@@ -166,6 +166,29 @@ def test_another_managers_catalogue_is_not_our_business(tmp_path):
     settings = Settings(manager=ManagerSettings(config="manager.toml"))
 
     assert doctor.OK == status(doctor.check_catalogue, patient(tmp_path, settings=settings))
+
+
+def test_a_catalogue_on_a_server_is_asked_itself(tmp_path, postgresql_server):
+    """It is no file that isn't there yet, and its password is not shown."""
+    url = postgresql_server.catalogue()
+    settings = Settings(
+        home=str(tmp_path),
+        catalogue=CatalogueSettings(url=f"{url}&password=geheim"),
+    )
+
+    (finding,) = doctor.check_catalogue(patient(tmp_path, settings=settings))
+
+    postgresql_server.drop(url)
+    assert (doctor.OK, True) == (finding.status, finding.text.endswith(", 0 changes"))
+    assert "geheim" not in finding.text
+
+
+def test_a_server_that_is_away_is_no_manager_that_answers(tmp_path):
+    """The manager is asked over the catalogue of the settings, and not over an empty one."""
+    url = "postgresql://nobody@127.0.0.1:1/show"
+    settings = Settings(home=str(tmp_path), catalogue=CatalogueSettings(url=url))
+
+    assert doctor.FAIL == status(doctor.check_manager, patient(tmp_path, settings=settings))
 
 
 def test_a_manager_that_knows_no_such_asset_answers(tmp_path, session):

@@ -230,21 +230,22 @@ def _cache_in_use(folder: Path, max_bytes: int) -> Finding:
 
 def check_catalogue(patient: Patient) -> Iterator[Finding]:
     """Yield whether our own manager's catalogue opens."""
+    from bifrost.catalogue.location import path_of
     from bifrost.session import Session
 
     if patient.settings.manager_config:
         yield Finding("catalogue", OK, "not used: another manager is configured")
         return
-    path = _catalogue_file(patient.settings)
-    if not path.exists():
+    path = path_of(patient.settings.catalogue_url)
+    if path is not None and not path.exists():
         yield Finding("catalogue", OK, f"none yet; `bifrost ingest DIR` makes {path}")
         return
     session = Session(patient.settings)
     try:
-        changes = session.catalogue.change_number()
+        name, changes = session.catalogue.name, session.catalogue.change_number()
     finally:
         session.close()
-    yield Finding("catalogue", OK, f"{path}, {changes} changes")
+    yield Finding("catalogue", OK, f"{name}, {changes} changes")
 
 
 def check_manager(patient: Patient) -> Iterator[Finding]:
@@ -271,15 +272,14 @@ def check_manager(patient: Patient) -> Iterator[Finding]:
 
 def _without_traces(settings: Settings, folder: str) -> Settings:
     """Return *settings* without the cache; with a catalogue in *folder* if there is none yet."""
+    from bifrost.catalogue.location import path_of
+
     uncached = settings._replace(cache=settings.cache._replace(disk_bytes=0))
-    if settings.manager_config or _catalogue_file(settings).exists():
+    path = None if settings.manager_config else path_of(settings.catalogue_url)
+    if path is None or path.exists():  # another manager's, one on a server, or one that is there
         return uncached
     empty = settings.catalogue._replace(url=f"sqlite:///{folder}/empty")
     return uncached._replace(catalogue=empty)
-
-
-def _catalogue_file(settings: Settings) -> Path:
-    return Path(settings.catalogue_url.removeprefix("sqlite:///"))
 
 
 CHECKS: Final[tuple[Callable[[Patient], Iterator[Finding]], ...]] = (
