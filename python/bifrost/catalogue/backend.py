@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -32,6 +33,9 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """How messages name the catalogue; no password in it."""
+
+    def using(self) -> AbstractContextManager[None]:
+        """Return what surrounds each use of the engine's connections."""
 
     def engine(self) -> sa.Engine:
         """Return a new engine. One whose connections have the option `bifrost_write` writes."""

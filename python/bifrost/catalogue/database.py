@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class Database:
         Raises:
             CatalogueError: the database failed.
         """
-        with self._classified(), self._engine.connect() as connection:
+        with self._classified(), self._backend.using(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -75,7 +75,7 @@ class Database:
         Raises:
             CatalogueError: the database failed.
         """
-        with self._classified(), self._writer.begin() as connection:
+        with self._classified(), self._backend.using(), self._writer.begin() as connection:
             yield connection
 
     def connections(self) -> dict[str, int]:
@@ -86,14 +86,12 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        # Refused where a fork left connections that must not be closed.
+        with suppress(CatalogueError), self._backend.using():
+            self._engine.dispose()
 
     def after_fork(self) -> None:
-        """
-        Forget the connections that a forked child inherited.
-
-        A child must neither use nor close them (https://sqlite.org/howtocorrupt.html, 2.6).
-        """
+        """Forget the connections that a forked child inherited: it must neither use nor close them."""
         self._engine.dispose(close=False)
 
     def _prepare(self) -> None:

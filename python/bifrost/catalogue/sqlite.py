@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import sqlite3
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -20,6 +21,7 @@ from sqlalchemy.pool import QueuePool
 
 from bifrost.catalogue import schema
 from bifrost.catalogue.backend import Trouble
+from bifrost.catalogue.forking import GATE
 from bifrost.errors import CatalogueError
 
 # "Bfst" in the file's header, so that another program's database is never taken for ours.
@@ -47,6 +49,10 @@ class SqliteBackend:
         except OSError as error:
             raise CatalogueError(f"{path}: its folder can't be made: {error.strerror}") from error
 
+    def using(self) -> AbstractContextManager[None]:
+        """Return what keeps the process from being forked meanwhile."""
+        return GATE.inside(self.name)
+
     def engine(self) -> sa.Engine:
         """Return a new engine; readers never wait for each other."""
         engine = sa.create_engine(
@@ -60,6 +66,7 @@ class SqliteBackend:
         )
         sa.event.listen(engine, "connect", _on_connect)
         sa.event.listen(engine, "begin", _on_begin)
+        GATE.guard(engine)
         return engine
 
     def revision(self, connection: sa.Connection) -> str | None:
