@@ -255,10 +255,11 @@ show(before=before)
     assert '"new"' in work.read_text()
 
 
-def test_what_is_published_is_known_under_any_name(show: Show, run) -> None:
+@pytest.mark.parametrize("ttl_s", ["3600", "0"])
+def test_what_is_published_is_known_under_any_name(show: Show, run, ttl_s: str) -> None:
     """
-    A file opened by path that a layer names by reference; a read-only one; one in the store; and what a
-    published layer names beside itself.
+    A file opened by path that a layer names by reference, whether or not a cache still knows it; a
+    read-only one; one in the store; and what a published layer names beside itself.
     """
     hero = show.publish("hero.usda", layer())
     sealed = show.folder / "sealed.usda"
@@ -281,7 +282,11 @@ def test_what_is_published_is_known_under_any_name(show: Show, run) -> None:
         )
     )
 
-    seen = run("show(all=editable(host.open_usd_stage(sys.argv[1])))", root)["all"]
+    seen = run(
+        "show(all=editable(host.open_usd_stage(sys.argv[1])))",
+        root,
+        env={"BIFROST_CACHE__TTL_S": ttl_s},
+    )["all"]
 
     assert {"root.usda"} == {name for name, may in seen.items() if may}
     assert 7 == len(seen)

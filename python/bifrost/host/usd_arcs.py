@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bifrost.context import Context, effective
-from bifrost.errors import AssetNotFoundException, Code, ConflictException
+from bifrost.errors import Code, ConflictException
 from bifrost.host.asking import Asking, parsed
 from bifrost.host.recording import recorded
 from bifrost.model.entity_reference import is_asset_reference, parse, reference_for
@@ -91,7 +91,7 @@ class UsdArcCalls(Asking):
         from bifrost.usd.arc_sync import named_by
 
         catalogue = self.session.own_catalogue("synchronizing relationships")
-        version = self._record(asset_uri)
+        version = self._record(asset_uri, context)
         found = catalogue.sync_relationships(
             (version.asset_id, version.number),
             named_by(version, catalogue, self._are_there),
@@ -137,7 +137,7 @@ class UsdArcCalls(Asking):
         from bifrost.usd.extraction import Arc
 
         if isinstance(relationships, str):
-            relationships = [each for each in self._added(relationships) if is_arc(each)]
+            relationships = [each for each in self._added(relationships, context) if is_arc(each)]
         arcs = [
             arc
             for each in relationships
@@ -228,7 +228,7 @@ class UsdArcCalls(Asking):
     ) -> Retargeting:
         from bifrost.usd import retargeting, version_copy
 
-        version = self._record(reference_for(parsed(asset_uri).asset_id))
+        version = self._record(reference_for(parsed(asset_uri).asset_id), context)
         self._check_no_circle(version.asset_id, new)
         with version_copy.of(version) as copy:
             own = retargeting.moves(copy.layers, old, new)
@@ -295,11 +295,15 @@ class UsdArcCalls(Asking):
         return lambda reference: self._one(Operation.LOCATE, reference, context)
 
     def _locks(self, layers: Sequence[Sdf.Layer], context: Context | None) -> dict[str, str]:
-        from bifrost.usd.permissions import Asker, published
+        from bifrost.usd.permissions import published
+
+        def paths(references: Sequence[str]) -> list[str]:
+            answers = self._breadth(context)(references)
+            return [getattr(answers[each], "path", "") for each in references]
 
         saved = [layer for layer in layers if not layer.anonymous]
-        asker = Asker(self.session, effective(context), self._user(context), "")
-        return {name: lock.why for name, lock in published(saved, asker).items()}
+        found = published(saved, self.session, paths)
+        return {name: lock.why for name, lock in found.items()}
 
     def _check_unpublished(self, layer: Sdf.Layer, context: Context | None) -> None:
         from bifrost.errors import PermissionDeniedException
@@ -319,22 +323,6 @@ class UsdArcCalls(Asking):
                 code=Code.CONFLICT,
             )
 
-    def _record(self, asset_uri: str) -> VersionRecord:
-        from bifrost.catalogue import VersionRecord
-
-        asked = parsed(asset_uri)
-        catalogue = self.session.own_catalogue("a version's own data")
-        [found] = catalogue.resolve([(asked.asset_id, asked.version)])
-        if not isinstance(found, VersionRecord):
-            near = [reference_for(each) for each in catalogue.suggestions(asked.asset_id)]
-            raise AssetNotFoundException(
-                found.message,
-                asset_uri=asset_uri,
-                code=Code.NOT_FOUND,
-                details={"suggestions": near},
-            )
-        return found
-
     def _are_there(self, references: list[str]) -> list[bool]:
         from bifrost.catalogue import VersionRecord
 
@@ -342,9 +330,9 @@ class UsdArcCalls(Asking):
         found = self.session.catalogue.resolve(asked)
         return [isinstance(each, VersionRecord) for each in found]
 
-    def _added(self, asset_uri: str) -> Iterator[dict[str, Any]]:
+    def _added(self, asset_uri: str, context: Context | None) -> Iterator[dict[str, Any]]:
         """Yield the relationships that people added to an asset, as far as arcs need them."""
-        version = self._record(asset_uri)
+        version = self._record(asset_uri, context)
         after = ""
         while True:
             page = self.session.catalogue.relationships_of(

@@ -17,17 +17,15 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from pxr import Sdf, Tf, Usd
+from pxr import Ar, Sdf, Tf, Usd
 
 from bifrost.context import ContextSnapshot
 from bifrost.errors import CatalogueError, Code, PermissionDeniedException
 from bifrost.model.entity_reference import is_asset_reference, parse, without_format_args
 from bifrost.model.permissions import Principal, User, name_of, permissions_of
-from bifrost.model.request import Operation, Request
-from bifrost.model.resolution import Resolution
 from bifrost.session import Session
 from bifrost.usd.arcs import composition_paths, is_expression
 from bifrost.usd.folder import is_uri, split_path
@@ -39,6 +37,8 @@ _ANYBODY_WRITES: Final = 0o222
 _MOST_LOCKED: Final = 20_000
 # How USD's messages say that a layer's permission was missing.
 _DENIED: Final = ("is not editable", "saving not allowed", "Permission denied")
+
+_Paths: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
 
 
 class Lock(NamedTuple):
@@ -140,7 +140,7 @@ class _Watch:
         self._looked_at = looked_at
         layers = [layer for layer in used if not layer.anonymous]
         new = [layer for layer in layers if self._is_new(layer)]
-        locks = published(layers, self._asker) if new else {}
+        locks = published(layers, self._asker.session, _paths_on(stage)) if new else {}
         self._seen.update(map(_key, new))
         if count := sum(self._set(layer, locks.get(layer.identifier)) for layer in new):
             _log.info("%d of %d layers can't be edited. %s", count, len(new), HOW)
@@ -172,19 +172,37 @@ class _Watch:
         return self._refused
 
 
-def published(layers: Iterable[Sdf.Layer], asker: Asker) -> dict[str, Lock]:
-    """Return the lock of each of a stage's *layers* that is published, by identifier. Asks nobody."""
+def published(layers: Iterable[Sdf.Layer], session: Session, paths: _Paths) -> dict[str, Lock]:
+    """
+    Return the lock of each of *layers* that is published, by identifier.
+
+    Args:
+        layers: The layers of one stage, or some that may name each other.
+        session: Whose store it is.
+        paths: Where the files of some references lie; "" where one has none.
+    """
     layers = list(layers)
     locks: dict[str, Lock] = {}
-    store = os.path.realpath(asker.session.settings.store_directory) + os.sep
+    store = os.path.realpath(session.settings.store_directory) + os.sep
     for layer in layers:
         if why := _own_reason(layer, store):
             locks[layer.identifier] = Lock(f"{why}. {HOW}", is_published=True)
     others = [layer for layer in layers if layer.identifier not in locks]
     if others:
-        locks.update(_by_name(layers, others, asker))
+        locks.update(_by_name(layers, others, paths))
         locks.update(_parts(layers, locks))
     return locks
+
+
+def _paths_on(stage: Usd.Stage) -> _Paths:
+    """Return what tells paths as *stage* was composed with: the plugin remembers its answers."""
+
+    def paths(references: Sequence[str]) -> list[str]:
+        resolve = Ar.GetResolver().Resolve
+        with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
+            return [str(resolve(each)) for each in references]
+
+    return paths
 
 
 def _own_reason(layer: Sdf.Layer, store: str) -> str:
@@ -201,24 +219,25 @@ def _own_reason(layer: Sdf.Layer, store: str) -> str:
 
 
 def _by_name(
-    layers: Iterable[Sdf.Layer], others: Iterable[Sdf.Layer], asker: Asker
+    layers: Iterable[Sdf.Layer], others: Iterable[Sdf.Layer], paths: _Paths
 ) -> dict[str, Lock]:
     """Return locks for those of *others* that a layer names by a reference, and that USD opened by path."""
-    named = {
-        split_path(path)[0] for layer in layers for path in composition_paths(layer) if is_uri(path)
-    }
-    paths: dict[str, str] = {}
-    if named:
-        asked = Request(Operation.RESOLVE, tuple(sorted(named)), asker.who, only_cached=True)
-        for reference, outcome in asker.session.ask(asked).items():
-            if isinstance(outcome, Resolution):
-                paths[outcome.path] = reference
+    named = sorted(
+        {
+            split_path(path)[0]
+            for layer in layers
+            for path in composition_paths(layer)
+            if is_uri(path)
+        }
+    )
+    references = dict(zip(paths(named), named, strict=True)) if named else {}
     return {
         layer.identifier: Lock(
-            f"{paths[_file_of(layer)]} is published and stays as it is. {HOW}", is_published=True
+            f"{references[_file_of(layer)]} is published and stays as it is. {HOW}",
+            is_published=True,
         )
         for layer in others
-        if _file_of(layer) in paths
+        if _file_of(layer) in references
     }
 
 
