@@ -70,7 +70,7 @@ std::string remapped(std::string path, const Roots& roots) {
 }
 
 std::string contentOf(std::ifstream& file) {
-  constexpr std::size_t kChunk = 1U << 18U;
+  constexpr std::size_t kChunk = 1U << 16U;
   std::string data;
   while (file) {
     const std::size_t from = data.size();
@@ -311,17 +311,18 @@ std::mutex& Pins::listMutex() {
   return *mutex;
 }
 
-Pins::Pins(std::string path, NotPinned notPinned) : path_(std::move(path)), notPinned_(notPinned) {}
+Pins::Pins(std::string path, NotPinned notPinned, const std::string& allowed)
+    : path_(std::move(path)), notPinned_(notPinned), allowed_(allowed) {}
 
 std::shared_ptr<const Pins> Pins::at(const std::string& path, NotPinned notPinned,
-                                     const std::string& roots) {
+                                     const std::string& roots, const std::string& allowed) {
   const std::string key = std::to_string(static_cast<int>(notPinned)) + '\0' + path + '\0' +
-                          stateOf(path) + '\0' + roots;
+                          stateOf(path) + '\0' + roots + '\0' + allowed;
   if (std::shared_ptr<const Pins> pins = known(key)) {
     return pins;
   }
   // With no lock held: two threads may both read it, which harms nobody.
-  const auto pins = std::make_shared<Pins>(path, notPinned);
+  const auto pins = std::make_shared<Pins>(path, notPinned, allowed);
   Reader{*pins, parsedRoots(roots)}.read();
   if (!pins->problem_.empty()) {
     warnOnce(path, "bad_pins", "the pins can't be used: " + pins->problem_);
@@ -340,12 +341,7 @@ const Resolution* Pins::find(std::string_view identifier) const {
 const Resolution* Pins::answer(std::string_view identifier) const {
   const auto found = byIdentifier_.find(identifier);
   if (found != byIdentifier_.end()) {
-    const Pin& pin = *found->second;
-    return isThere(pin)
-               ? &pin.answer
-               : failure(identifier, "pinned_file_missing",
-                         "the file that " + path_ + " pins it to is not there: " + pin.answer.path +
-                             " (BIFROST_PINS_ROOTS says where a site has its folders)");
+    return answerOf(*found->second);
   }
   if (notPinned_ == NotPinned::kFail) {
     return failure(identifier, "not_pinned",
@@ -361,8 +357,27 @@ const Resolution* Pins::answer(std::string_view identifier) const {
 }
 
 // One look for each pin: what was there once is not looked for again.
+const Resolution* Pins::answerOf(const Pin& pin) const {
+  const Resolution& answer = pin.answer;
+  if (pin.isSeen.load(std::memory_order_relaxed)) {
+    return &answer;
+  }
+  if (!allowed_.hold(answer.path)) {
+    return failure(answer.identifier, "outside_roots",
+                   path_ + " pins it to " + answer.path +
+                       ", which is outside the folders of resolve.allowed_roots");
+  }
+  if (!isThere(pin)) {
+    return failure(answer.identifier, "pinned_file_missing",
+                   "the file that " + path_ + " pins it to is not there: " + answer.path +
+                       " (BIFROST_PINS_ROOTS says where a site has its folders)");
+  }
+  return &answer;
+}
+
 bool Pins::isThere(const Pin& pin) const {
-  if (pin.answer.templated || pin.isSeen.load(std::memory_order_relaxed)) {
+  if (pin.answer.templated) {
+    pin.isSeen.store(true, std::memory_order_relaxed);
     return true;
   }
   struct stat info{};

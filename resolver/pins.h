@@ -13,6 +13,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "allowed_roots.h"
 #include "resolution_table.h"
 
 namespace bifrost {
@@ -26,15 +27,17 @@ class Pins {
  public:
   // The pins in the file at *path*, read once for all who hold them while the file stays as it is.
   // *roots* says where other sites' folders are here: `OLD=NEW` pairs joined by `;`. A file that
-  // can't be read is a warning, and pins nothing. Call it with no lock held and without the GIL.
+  // can't be read is a warning, and pins nothing. What it pins outside the folders of *allowed*
+  // (allowed_roots.h) is a failure. Call it with no lock held and without the GIL.
   static std::shared_ptr<const Pins> at(const std::string& path, NotPinned notPinned,
-                                        const std::string& roots);
+                                        const std::string& roots, const std::string& allowed = {});
 
   // The pinned answer, or null. No look at the disk.
   const Resolution* find(std::string_view identifier) const;
 
-  // The answer for a resolve: the pinned one, or a failure when its file is gone, or when nothing
-  // else may answer. Null where others are to be asked. A pinned file is looked at once.
+  // The answer for a resolve: the pinned one, or a failure when its file is gone or not allowed, or
+  // when nothing else may answer. Null where others are to be asked. A pinned file is looked at
+  // once.
   const Resolution* answer(std::string_view identifier) const;
 
   // Whether nothing that is not pinned may be asked for elsewhere.
@@ -46,7 +49,7 @@ class Pins {
   // Guards the list of pins that are held, for the fork handlers.
   static std::mutex& listMutex();
 
-  Pins(std::string path, NotPinned notPinned);
+  Pins(std::string path, NotPinned notPinned, const std::string& allowed);
 
  private:
   struct Pin {
@@ -56,12 +59,14 @@ class Pins {
   };
   struct Reader;
 
+  const Resolution* answerOf(const Pin& pin) const;
   bool isThere(const Pin& pin) const;
   const Resolution* failure(std::string_view identifier, const char* code,
                             const std::string& message) const;
 
   const std::string path_;
   const NotPinned notPinned_;
+  const AllowedRoots allowed_;
   std::string problem_;  // why the file could not be read, or empty
   std::deque<Pin> pins_;
   std::unordered_map<std::string_view, const Pin*> byIdentifier_;

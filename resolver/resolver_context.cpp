@@ -177,7 +177,7 @@ std::shared_ptr<const Pins> pinsOf(const std::string& policy) {
     warnOnce("pins_missing", missing, "expected fail, warn or resolve, got " + missing);
   }
   const char* roots = std::getenv("BIFROST_PINS_ROOTS");
-  return Pins::at(*path, notPinned, roots != nullptr ? roots : "");
+  return Pins::at(*path, notPinned, roots != nullptr ? roots : "", allowedRootsText());
 }
 
 #if BIFROST_USD_HAS_PYTHON

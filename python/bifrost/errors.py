@@ -51,6 +51,7 @@ class Code(StrEnum):
     NOT_A_FILE = "not_a_file"
     NOT_A_LAYER = "not_a_layer"
     FILE_MISSING = "file_missing"
+    OUTSIDE_ROOTS = "outside_roots"
     STORAGE = "storage"
     ACCESS = "access"
     PERMISSION_DENIED = "permission_denied"
@@ -281,6 +282,7 @@ _REMEDIES: Final[dict[str, str]] = {
     Code.NOT_A_LAYER: "Publish a version whose file USD can open; `usdcat` says what is wrong with one.",
     Code.NOT_A_FILE: "Publish a version whose location is a file that this machine sees.",
     Code.FILE_MISSING: "Mount the storage, or bring the file back; `bifrost catalogue check` lists all.",
+    Code.OUTSIDE_ROOTS: "Publish it into a folder of resolve.allowed_roots, or add its folder there.",
     Code.STORAGE: "Make room, or let the store's folder be written to; then publish again.",
     Code.ACCESS: "Ask for what this kind of access allows: published versions are only read.",
     Code.PERMISSION_DENIED: "Ask whoever grants access for the permission that is named.",
@@ -307,6 +309,7 @@ _EXCEPTIONS: Final[dict[Code, type[AssetException]]] = {
     Code.NOT_A_FILE: LocationException,
     Code.NOT_A_LAYER: LayerException,
     Code.FILE_MISSING: LocationException,
+    Code.OUTSIDE_ROOTS: LocationException,
     Code.STORAGE: StorageException,
     Code.ACCESS: AccessModeException,
     Code.PERMISSION_DENIED: PermissionDeniedException,

@@ -71,6 +71,12 @@ _HEADLINES: Final[Mapping[Code, Mapping[str, str]]] = {
         "Le fichier est absent",
         "ファイルがありません",
     ),
+    Code.OUTSIDE_ROOTS: _in(
+        "The location is not allowed here",
+        "Der Speicherort ist hier nicht erlaubt",
+        "L'emplacement n'est pas autorisé ici",
+        "この保存場所は許可されていません",
+    ),
     Code.STORAGE: _in(
         "Files can't be stored",
         "Dateien können nicht gespeichert werden",

@@ -47,8 +47,19 @@ class CacheSettings(NamedTuple):
     """Seconds past its freshness for which an answer is served while the manager is down."""
     distributed_url: str = ""
     """A Redis or Valkey server that a studio's hosts share: `redis://…`, `rediss://…`; empty: none."""
+    key_file: str = ""
+    """The file with the keys that sign what is cached on disk and in Redis, one a line, the first in
+    force; others must not be able to read it. Empty: nothing is signed."""
     follow_s: float = 1.0
     """Seconds between two looks at what others changed in our own catalogue; 0: never."""
+
+
+class ResolveSettings(NamedTuple):
+    """`[resolve]`: what may be resolved to."""
+
+    allowed_roots: str = ""
+    """Folders that every answer must lie in, joined by `;`: the manager's, a cache's, a file of pins'.
+    Empty: anywhere."""
 
 
 class ManagerSettings(NamedTuple):
@@ -137,6 +148,7 @@ class Settings(NamedTuple):
     """
 
     cache: CacheSettings = CacheSettings()
+    resolve: ResolveSettings = ResolveSettings()
     manager: ManagerSettings = ManagerSettings()
     assetio: AssetioSettings = AssetioSettings()
     retry: RetrySettings = RetrySettings()
@@ -179,6 +191,7 @@ class Settings(NamedTuple):
 
 _SECTIONS: Final[dict[str, type]] = {
     "cache": CacheSettings,
+    "resolve": ResolveSettings,
     "manager": ManagerSettings,
     "assetio": AssetioSettings,
     "retry": RetrySettings,

@@ -12,17 +12,15 @@ message shows anything of a token that isn't.
 from __future__ import annotations
 
 import math
-import os
-import stat
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from bifrost.context import ContextSnapshot
 from bifrost.errors import Code, ConfigurationError, PermissionDeniedException
+from bifrost.key_files import KeyFile
 from bifrost.model.permissions import Principal
 from bifrost.redaction import Secret
 
@@ -334,49 +332,25 @@ def _key_bytes(settings: AccessSettings, algorithms: frozenset[str]) -> bytes:
     if not settings.key_file:
         what = "the secret" if is_secret else "the public key (PEM)"
         raise ConfigurationError(f"access.key_file: expected the file that holds {what}")
-    path = Path(settings.key_file).expanduser()
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(_MAX_KEY_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"access.key_file: {path} can't be read: {reason}") from None
-    _check_mode(path, mode, is_secret=is_secret)
-    if len(content) > _MAX_KEY_BYTES:
-        raise ConfigurationError(f"access.key_file: {path} is too long to be a key")
+    file = KeyFile("access.key_file", settings.key_file, is_secret=is_secret)
     if is_secret:
         # As long as the hash: RFC 7518, 3.2.
-        return _secret(path, content, max(int(name[2:]) for name in algorithms) // 8)
-    return _public_key(path, content)
+        return _secret(file, max(int(name[2:]) for name in algorithms) // 8)
+    return _public_key(file)
 
 
-_MAX_KEY_BYTES: Final = 65_536
-
-
-def _check_mode(path: Path, mode: int, *, is_secret: bool) -> None:
-    if is_secret and mode & stat.S_IROTH:
-        _refuse_key(path, "everybody can read the secret: chmod o-rwx")
-    if mode & stat.S_IWOTH:
-        _refuse_key(path, "everybody can write to it: chmod o-w")
-
-
-def _secret(path: Path, content: bytes, length: int) -> bytes:
-    if b"-----BEGIN" in content:
-        _refuse_key(path, "expected a secret for HS256, got a PEM file")
-    secret = content.rstrip(b"\r\n")
+def _secret(file: KeyFile, length: int) -> bytes:
+    if b"-----BEGIN" in file.content:
+        file.refuse("expected a secret for HS256, got a PEM file")
+    secret = file.content.rstrip(b"\r\n")
     if len(secret) < length:
-        _refuse_key(path, f"expected {length} bytes or more, got {len(secret)}")
+        file.refuse(f"expected {length} bytes or more, got {len(secret)}")
     return secret
 
 
-def _public_key(path: Path, content: bytes) -> bytes:
-    if b"PRIVATE KEY" in content:
-        _refuse_key(path, "expected the public key: the private one is for whoever issues tokens")
-    if b"-----BEGIN" not in content:
-        _refuse_key(path, "expected a public key in PEM")
-    return content
-
-
-def _refuse_key(path: Path, why: str) -> NoReturn:
-    raise ConfigurationError(f"access.key_file: {path}: {why}")
+def _public_key(file: KeyFile) -> bytes:
+    if b"PRIVATE KEY" in file.content:
+        file.refuse("expected the public key: the private one is for whoever issues tokens")
+    if b"-----BEGIN" not in file.content:
+        file.refuse("expected a public key in PEM")
+    return file.content

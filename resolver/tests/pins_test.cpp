@@ -5,6 +5,7 @@
 //
 //   pins_test FOLDER    an empty folder to write into
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
@@ -14,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "allowed_roots.h"
 #include "pins.h"
 
 namespace {
@@ -94,6 +96,51 @@ void foldersOfOtherSites() {
   expect(pathUnder("/site/a", "/=/mnt") == "/mnt/site/a", "everything can move");
   expect(pathUnder("/site/a", "/site=/") == "/a", "to the root, too");
   expect(pathUnder("/site/a", "nonsense;;/site/=/here/") == "/here/a", "nonsense is passed over");
+}
+
+void whatIsOutsideTheRootsIsAFailure() {
+  const std::string inside = folder + "/inside";
+  expect(mkdir(inside.c_str(), 0700) == 0, "a folder");
+  write("secret", "12345");
+  write("inside/a", "12345");
+  expect(symlink("../secret", (inside + "/link").c_str()) == 0, "a link");
+  expect(symlink(inside.c_str(), (folder + "/alias").c_str()) == 0, "a link to the root");
+  const auto codeUnder = [&](const std::string& path, const std::string& allowed) {
+    static int number = 0;
+    const std::string name = "allowed" + std::to_string(number++) + ".json";
+    const auto pins =
+        Pins::at(write(name, pinsText(entry("x:a", path, 5))), NotPinned::kFail, "", allowed);
+    pins->answer("x:a");
+    return codeOf(pins->answer("x:a"));
+  };
+  const std::string outside = "outside_roots";
+  expect(codeUnder(folder + "/secret", inside) == outside, "a file beside it");
+  expect(codeUnder(inside + "/../secret", inside) == outside, "a way out");
+  expect(codeUnder(inside + "/link", inside) == outside, "a link that leads out");
+  expect(codeUnder(inside + "side/a", inside) == outside, "a folder that begins alike");
+  expect(codeUnder(inside + "/<UDIM>/../../x", inside) == outside, "a pattern that leads out");
+  expect(codeUnder(inside + "/a", "relative;?") == outside, "roots that are none allow nothing");
+  expect(codeUnder(inside + "/a", inside + "/") == "", "a file in it");
+  expect(codeUnder(inside + "/a", "/none; " + folder + "/alias ;") == "", "one of several, a link");
+  expect(codeUnder(folder + "/alias/a", inside) == "", "a way in");
+  expect(codeUnder(folder + "/secret", "/") == "" && codeUnder(folder + "/secret", " ") == "",
+         "everything");
+}
+
+void rootsAreReadFromSettings() {
+  using bifrost::allowedRootsIn;
+  expect(allowedRootsIn("[cache]\nttl_s = 6\n\n[resolve] # x\nallowed_roots = \"/a;/b\" # y\n") ==
+             "/a;/b",
+         "below its table");
+  expect(allowedRootsIn("resolve.allowed_roots='/a'\r\n") == "/a", "as a dotted key");
+  expect(allowedRootsIn("# allowed_roots\n[resolve]\n").empty(), "a remark sets nothing");
+  for (const char* text :
+       {"resolve = {allowed_roots = \"/a\"}", "[resolve]\nallowed_roots = \"\"\"/a\"\"\"",
+        "[resolve]\n\"allowed_roots\" = \"/a\"", "[resolve]\nallowed_roots = \"/a\\u0041\"",
+        "[other]\nallowed_roots = \"/a\"", "[resolve]\nallowed_roots = \"/a", "allowed_roots",
+        "[resolve]\nallowed_roots = [\"/a\"]", "[resolve]\nallowed_roots"}) {
+    expect(!bifrost::AllowedRoots(allowedRootsIn(text)).hold("/a"), text);
+  }
 }
 
 void badFilesPinNothing() {
@@ -229,6 +276,8 @@ int main(int argc, char** argv) {
   whatIsPinnedIsAnswered();
   aFileThatIsGoneIsAFailure();
   foldersOfOtherSites();
+  whatIsOutsideTheRootsIsAFailure();
+  rootsAreReadFromSettings();
   badFilesPinNothing();
   everythingThatJsonCanSay();
   aLongTextOfEscapesIsReadInOneGo();

@@ -28,10 +28,11 @@ from bifrost.model.paths import path_of
 from bifrost.model.reply import NOT_CACHED, Failure, Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.resolution import Resolution
+from bifrost.model.roots import AllowedRoots
 from bifrost.pipeline.handler import Handler
 from bifrost.pipeline.revalidation import Revalidation
 from bifrost.tiers.memory import MemoryTier
-from bifrost.tiers.tier import FOREVER, Entry
+from bifrost.tiers.tier import FOREVER, SKEW_S, Entry
 from bifrost.tiers.tiered import TieredCache
 
 _NEGATIVE_BYTES = 4_000_000
@@ -70,7 +71,8 @@ class Cache:
     Serves `RESOLVE` and `LOCATE` from the tiers and passes every other operation through.
 
     A broken tier is a miss: slower, never wrong. Keys hold the manager's identity and the context's
-    scope, so that no principal is served what another was answered.
+    scope, so that no principal is served what another was answered. What lies outside *roots* is a miss,
+    whoever wrote it there.
     """
 
     def __init__(
@@ -80,7 +82,9 @@ class Cache:
         identity: str,
         lifetimes: Lifetimes,
         clock: Callable[[], float] = time,
+        roots: AllowedRoots | None = None,
     ) -> None:
+        self._roots = roots
         self._inner = inner
         self._tiers = tiers
         self._identity = identity
@@ -102,6 +106,8 @@ class Cache:
         decode = _DECODERS.get(request.operation)
         if decode is None:
             return self._inner.handle(request)
+        if self._roots:
+            decode = _confined(decode, self._roots)
         scope = self.scope(request.context.scope)
         now = self._clock()
         known, stale = ({}, {}) if request.fresh else self._known(request, decode, scope, now)
@@ -161,17 +167,20 @@ class Cache:
         stale: dict[str, Any] = {}
         revalidated: list[str] = []
         keys = _keys(scope, request.references)
-        lifetimes = self._lifetimes
+        lifetimes, latest = self._lifetimes, now + SKEW_S
         for key, (entry, tier) in self._tiers.find(keys).items():
             outcome = decode(keys[key], entry, tier)
             if outcome is None:
                 continue
-            if entry.expires > now:
+            expires = entry.expires
+            if entry.stored > latest and expires != FOREVER:
+                expires = now - lifetimes.revalidate_s
+            if expires > now:
                 known[keys[key]] = outcome
-            elif entry.expires + lifetimes.revalidate_s > now:
+            elif expires + lifetimes.revalidate_s > now:
                 known[keys[key]] = outcome
                 revalidated.append(keys[key])
-            elif entry.expires + lifetimes.stale_s > now:
+            elif expires + lifetimes.stale_s > now:
                 stale[keys[key]] = outcome
         hits = len(known)
         if hits < len(keys):
@@ -185,7 +194,7 @@ class Cache:
     def _add_failures(self, known: dict[str, Any], keys: Mapping[bytes, str], now: float) -> None:
         unknown = [key for key, reference in keys.items() if reference not in known]
         for key, entry in self._negative.get(unknown).items():
-            if entry.expires > now:
+            if entry.stored <= now + SKEW_S and entry.expires > now:
                 code, message, details = msgpack.unpackb(
                     entry.value, unicode_errors="surrogatepass"
                 )
@@ -323,6 +332,17 @@ def _located(reference: str, entry: Entry, tier: str) -> Path | None:  # noqa: A
             return None  # of another version of this code: a miss
         path = entry.decoded = path_of(text.decode("utf-8", "surrogateescape"))
     return path
+
+
+def _confined(decode: _Decoder, roots: AllowedRoots) -> _Decoder:
+    """Return *decode* for one request, as it misses what lies outside *roots*."""
+    holds = roots.rule()
+
+    def confined(reference: str, entry: Entry, tier: str) -> Any:
+        path = _parts(entry.value)[0].decode("utf-8", "surrogateescape")
+        return decode(reference, entry, tier) if holds(path) else None
+
+    return confined
 
 
 _Decoder = Callable[[str, Entry, str], Any]

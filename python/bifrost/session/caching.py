@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -28,6 +28,7 @@ from bifrost.tiers.tiered import TieredCache
 if TYPE_CHECKING:
     from bifrost.catalogue import Catalogue
     from bifrost.tiers.redis import Event, Position, RedisTier
+    from bifrost.tiers.seal import Seal
 
 # Only these are told to other hosts: the rest (closures) is about this host's files.
 _SHARED_KINDS: Final = b"r"
@@ -45,13 +46,17 @@ class Caching:
     Any thread. Nothing is opened before the first use, no thread started before `start`.
 
     Args:
-        settings: What is cached, where, for how long.
+        settings: What is cached, where, for how long, and the file with the keys that sign it.
         catalogue: The catalogue; None where another manager answers, whose changes nobody tells.
+
+    Raises:
+        ConfigurationError: the URL, or the file with the keys, can't be used.
     """
 
     def __init__(self, settings: Settings, catalogue: OpenedCatalogue | None) -> None:
-        self.redis = _redis(settings)
-        self.tiers = TieredCache(_tiers(settings, self.redis))
+        seal_for = _sealing(settings)
+        self.redis = _redis(settings, seal_for)
+        self.tiers = TieredCache(_tiers(settings, self.redis, seal_for))
         self.follower: Follower | None = None
         if catalogue is not None:
             url = settings.catalogue_url
@@ -312,19 +317,34 @@ def _is_importing_usd() -> bool:
     return any(getattr(spec, "_initializing", False) for spec in specs)
 
 
-def _redis(settings: Settings) -> RedisTier | None:
+def _sealing(settings: Settings) -> Callable[[str], Seal | None]:
+    """Return what makes the seal of a tier, by its name: None where nothing is signed."""
+    if not settings.cache.key_file:
+        return lambda _: None
+    from bifrost.tiers.seal import Seal, keys_in
+
+    keys = keys_in(settings.cache.key_file)
+    return lambda tier: Seal(keys, tier)
+
+
+def _redis(settings: Settings, seal_for: Callable[[str], Seal | None]) -> RedisTier | None:
     url = settings.cache.distributed_url
     if not url:
         return None
     from bifrost.tiers.redis import RedisTier
 
-    return RedisTier(url, kinds=_SHARED_KINDS, stale_s=settings.cache.stale_s)
+    seal = seal_for("redis")
+    return RedisTier(url, kinds=_SHARED_KINDS, stale_s=settings.cache.stale_s, seal=seal)
 
 
-def _tiers(settings: Settings, redis: RedisTier | None) -> list[Tier]:
+def _tiers(
+    settings: Settings, redis: RedisTier | None, seal_for: Callable[[str], Seal | None]
+) -> list[Tier]:
     tiers: list[Tier] = []
-    if settings.cache.memory_bytes:
-        tiers.append(MemoryTier(settings.cache.memory_bytes))
-    if settings.cache.disk_bytes:
-        tiers.append(LmdbTier(settings.cache_directory, max_bytes=settings.cache.disk_bytes))
+    cache = settings.cache
+    if cache.memory_bytes:
+        tiers.append(MemoryTier(cache.memory_bytes))
+    if cache.disk_bytes:
+        folder, seal = settings.cache_directory, seal_for("lmdb")
+        tiers.append(LmdbTier(folder, max_bytes=cache.disk_bytes, seal=seal))
     return tiers if redis is None else [*tiers, redis]

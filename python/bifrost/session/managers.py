@@ -76,8 +76,13 @@ def identity(settings: Settings) -> str:
     Return what tells this manager's answers from another's, without starting it.
 
     For a foreign manager that is its config file, content and all: two libraries behind one plugin
-    are two managers to a cache.
+    are two managers to a cache. Who signs what is cached and who doesn't have nothing in common there:
+    one can't read the other's.
     """
+    return f"{_answering(settings)} signed" if settings.cache.key_file else _answering(settings)
+
+
+def _answering(settings: Settings) -> str:
     config = settings.manager_config
     if not config:
         return f"org.bifrost.assetmanager {settings.catalogue_url}"

@@ -19,6 +19,7 @@ from bifrost.errors import Code, UnsupportedOperationException
 from bifrost.model.entity_reference import AssetReference, parse, reference_for
 from bifrost.model.reply import Reply
 from bifrost.model.request import Operation, Request
+from bifrost.model.roots import AllowedRoots
 from bifrost.monitoring import tracing
 from bifrost.monitoring.recorder import Recorder
 from bifrost.pipeline.authenticate import Authenticate
@@ -26,6 +27,7 @@ from bifrost.pipeline.batching import Batching
 from bifrost.pipeline.breaker import Breaker
 from bifrost.pipeline.cache import Cache
 from bifrost.pipeline.coalesce import Coalesce
+from bifrost.pipeline.confine import Confine
 from bifrost.pipeline.deadline import Deadline
 from bifrost.pipeline.fallback import Fallback
 from bifrost.pipeline.handler import Handler
@@ -56,6 +58,7 @@ class Session:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or load()
         self.settings.earlier.export()
+        self.allowed_roots = AllowedRoots(self.settings.resolve.allowed_roots)
         self.recorder = Recorder()
         self._lock = threading.RLock()
         self._catalogue: Catalogue | None = None
@@ -89,16 +92,22 @@ class Session:
     def _wire_caches(self) -> None:
         tiers, lifetimes = self._caching.tiers, self.settings.cache
         asking = Part(self._batching, "manager", tracing)
-        self.cache = Cache(asking, tiers, identity(self.settings), lifetimes)
+        roots = self.allowed_roots
+        self.cache = Cache(
+            self._confined(asking), tiers, identity(self.settings), lifetimes, roots=roots
+        )
         tiers.listeners[:1] = [self.cache.forget_failures]
         handler: Handler = self.cache
         self._fallback: Fallback | None = None
         if self._second is not None:
             handler = self._fallback = Fallback(
-                handler, self._second_deadline, self._second.recognises
+                handler, self._confined(self._second_deadline), self._second.recognises
             )
         handler = Authenticate(handler, self.authenticated)
         self._observe = Observe(handler, self.recorder, tracing)
+
+    def _confined(self, manager: Handler) -> Handler:
+        return Confine(manager, self.allowed_roots) if self.allowed_roots else manager
 
     def _bounded(self, manager: Handler) -> tuple[Breaker, Deadline]:
         """Return what keeps a manager that is slow or down from being waited for."""

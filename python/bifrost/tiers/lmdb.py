@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, Final
 
+    from bifrost.tiers.seal import Seal
     from bifrost.tiers.tier import Entry
 
 _SMALLEST: Final = 1 << 20
@@ -47,7 +48,8 @@ class LmdbTier(Tier):
     Entries in *directory*, shared by this user's processes on this host, at most *max_bytes*.
 
     Of several tiers that name one directory in a process the first one's *max_bytes* and *clock*
-    are in force. Puts are visible to this process at once, to others within about a second.
+    are in force. Puts are visible to this process at once, to others within about a second. With a
+    *seal* entries are signed, and those that are not signed are misses.
 
     Attributes:
         invalidations: The invalidation log that all users of the directory share.
@@ -61,7 +63,9 @@ class LmdbTier(Tier):
         *,
         max_bytes: int,
         clock: Callable[[], float] = time,
+        seal: Seal | None = None,
     ) -> None:
+        self._seal = seal
         self._directory = os.fspath(directory)
         self._max_bytes = max(max_bytes, _SMALLEST)
         self._clock = clock
@@ -71,12 +75,13 @@ class LmdbTier(Tier):
 
     def get(self, keys: Collection[bytes]) -> dict[bytes, Entry]:
         """Return the entries among *keys*; damaged ones are left out, counted, and forgotten."""
-        return self._opened().get(keys)
+        hits = self._opened().get(keys)
+        return hits if self._seal is None else self._seal.opened(hits, self.delete)
 
     def put(self, entries: Mapping[bytes, Entry]) -> None:
         """Store *entries* some time soon. Values above a quarter of `max_bytes` are not kept."""
         if entries:
-            self._opened().put(entries)
+            self._opened().put(entries if self._seal is None else self._seal.sealed(entries))
 
     def delete(self, keys: Iterable[bytes]) -> None:
         """Forget *keys*: at once for this process."""
@@ -126,9 +131,11 @@ class LmdbTier(Tier):
         """
         Return counters: `entries` and `bytes` of the shared file, the others of this process.
 
-        `state` is `open`, `read-only` or `bypassed`; `path` names the data file's folder.
+        `state` is `open`, `read-only` or `bypassed`; `path` names the data file's folder; `refused`
+        counts what was not signed by our keys.
         """
-        return self._opened().stats()
+        refused = 0 if self._seal is None else self._seal.refused
+        return {**self._opened().stats(), "refused": refused}
 
     def close(self) -> None:
         """Commit what waits; let go of the files, unless another tier of this process has them."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import Any, Final
 
+    from bifrost.tiers.seal import Seal
+
 __all__ = ["Event", "Position", "RedisTier"]
 
 BATCH: Final = 1000
@@ -61,6 +63,7 @@ class RedisTier(Tier):
         monotonic_clock: Seconds.
         budget_s: The longest that `get` and `announce` wait for the server.
         rng: A number from 0 to 1, so that not all processes come back in one moment.
+        seal: Signs entries; what it has not signed is a miss, counted as `refused`.
 
     Raises:
         ConfigurationError: the URL is not one of a Redis server, or `redis` is not installed.
@@ -78,7 +81,9 @@ class RedisTier(Tier):
         monotonic_clock: Callable[[], float] = monotonic,
         budget_s: float = 0.08,
         rng: Callable[[], float] = random,
+        seal: Seal | None = None,
     ) -> None:
+        self._seal = seal
         self._kinds = frozenset(kinds)
         self._stale_s = stale_s
         self._clock = clock
@@ -139,7 +144,7 @@ class RedisTier(Tier):
         hits = {k: Entry(e.value, e.expires, e.stored) for k, e in waiting.items()}
         if rest:
             self._read([*rest], hits)
-        return hits
+        return hits if self._seal is None else self._seal.opened(hits, self.delete)
 
     def put(self, entries: Mapping[bytes, Entry]) -> None:
         """Store *entries*, as if they had been asked for at the present `position`."""
@@ -156,6 +161,8 @@ class RedisTier(Tier):
         if not isinstance(position, Position):
             self._backlog.drop_waiting(self._kept(entries))
             return
+        if self._seal is not None:
+            entries = self._seal.sealed(entries)
         now = self._clock()
         kept: dict[bytes, Waiting] = {}
         for key in self._kept(entries):
@@ -276,6 +283,7 @@ class RedisTier(Tier):
             **found,
             "errors": self._writer.refused + self._lines.errors,
             "damaged": self._damaged,
+            "refused": 0 if self._seal is None else self._seal.refused,
             "dropped": self._backlog.dropped,
             "state": "up" if self._lines.is_up else "down",
             "server": str(self._address),

@@ -44,7 +44,7 @@ class Bridge:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.later = Later()
-        self._closures = Closures(session.tiers, self.later)
+        self._closures = self._closures_of(session)
         self._snapshots: dict[str, ContextSnapshot | Failure] = {}
         self.after_fork()
         reset_in_child(self)
@@ -63,8 +63,11 @@ class Bridge:
     def closures(self) -> Closures:
         """The closures, in the caches that are in force: their numbers mean nothing in others."""
         if self._closures.tiers is not self.session.tiers:
-            self._closures = Closures(self.session.tiers, self.later)
+            self._closures = self._closures_of(self.session)
         return self._closures
+
+    def _closures_of(self, session: Session) -> Closures:
+        return Closures(session.tiers, self.later, roots=session.allowed_roots)
 
     def snapshot(self, policy: str) -> ContextSnapshot | Failure:
         """Return who asks under *policy*, or why that can't be said."""

@@ -20,9 +20,10 @@ from typing import Any, Final, NamedTuple
 from bifrost.errors import Code
 from bifrost.model.reply import Failure
 from bifrost.model.resolution import STAND_INS, Resolution
+from bifrost.model.roots import AllowedRoots
 from bifrost.pipeline.cache import subject_of
 from bifrost.tiers.invalidation import Names
-from bifrost.tiers.tier import FOREVER, Entry
+from bifrost.tiers.tier import FOREVER, SKEW_S, Entry
 from bifrost.tiers.tiered import TieredCache
 from bifrost.usd import wire
 from bifrost.usd.later import Later
@@ -65,25 +66,42 @@ class Closures:
         tiers: Where they are kept.
     """
 
-    def __init__(self, tiers: TieredCache, later: Later, clock: Callable[[], float] = time) -> None:
+    def __init__(
+        self,
+        tiers: TieredCache,
+        later: Later,
+        clock: Callable[[], float] = time,
+        *,
+        roots: AllowedRoots | None = None,
+    ) -> None:
         self.tiers = tiers
+        self._roots = roots
         self._later = later
         self._clock = clock
         self._lock = threading.Lock()
         self._pending: dict[bytes, tuple[int, dict[str, Any]]] = {}
 
     def find(self, scope: bytes, root: str) -> Closure | None:
-        """Return what was recorded for *root*, or None. One read of the tiers."""
+        """
+        Return what was recorded for *root*, or None. One read of the tiers.
+
+        None, too, where an answer in it lies outside the allowed roots: then all are asked again.
+        """
         key = _key(scope, root)
         found = self.tiers.find([key]).get(key)
         if found is None or len(found[0].value) <= _HEADER.size:
             return None
         entry, tier = found
+        if entry.stored > self._clock() + SKEW_S:
+            return None  # the clock was set back, and none of its answers would expire in time
         expires, sequence, size, modified, length = _HEADER.unpack_from(entry.value)
         answers_at = _HEADER.size + length
         failed = entry.value[_HEADER.size : answers_at].decode("utf-8", "surrogateescape")
+        answers = entry.value[answers_at:]
+        if self._roots and not _all_hold(answers, self._roots):
+            return None
         return Closure(
-            entry.value[answers_at:],
+            answers,
             expires,
             sequence,
             (size, modified),
@@ -185,6 +203,18 @@ class Closures:
             }
         except ValueError:
             return {}
+
+
+def _all_hold(answers: bytes, roots: AllowedRoots) -> bool:
+    holds = roots.rule()
+    try:
+        return all(
+            holds(outcome.path)
+            for _, outcome in wire.decode(answers)
+            if isinstance(outcome, Resolution)
+        )
+    except ValueError:  # recorded by another version of this code
+        return False
 
 
 def root_state(root: str) -> tuple[int, float]:
