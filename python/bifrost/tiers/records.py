@@ -182,7 +182,7 @@ class Records:
                 reading.damaged.append(key)
                 continue
             # Nothing is outdated that was asked for after the newest invalidation: the usual case.
-            if entry.sequence < newest and self._is_outdated(txn, numbers, key, entry.sequence):
+            if entry.sequence != newest and self._is_outdated(txn, numbers, key, entry.sequence):
                 continue
             if place < used_before:
                 reading.aged.append(key)
@@ -274,8 +274,12 @@ class Records:
         return None if None in subjects else subjects
 
     def _is_outdated(self, txn: Any, numbers: Numbers, key: bytes, sequence: int) -> bool:
-        if len(key) <= SUBJECT_AT or sequence >= numbers.newest:
+        if len(key) <= SUBJECT_AT or sequence == numbers.newest:
             return False
+        if sequence > numbers.newest:
+            # Numbered by the log of a store before this one, when the clock was ahead: no number of
+            # this log would ever outdate it.
+            return True
         if 0 < sequence < numbers.floor:
             return True
         subject = key[SUBJECT_AT:]

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 FOREVER: Final = float("inf")
 SUBJECT_AT: Final = 17
+SKEW_S: Final = 60.0
+"""
+How far the clocks of hosts may be apart.
+
+What was stored later than that from now was stored before the clock was set back: its lifetime is as
+long as the clock was wrong, and nobody goes by it.
+"""
 # No UTF-8 text has this byte; a file's name may, and is then taken for more than it is.
 _BEGINNING: Final = b"\xff"
 
