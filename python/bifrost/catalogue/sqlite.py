@@ -21,7 +21,7 @@ from sqlalchemy.pool import QueuePool
 
 from bifrost.catalogue import schema
 from bifrost.catalogue.backend import Trouble
-from bifrost.catalogue.forking import GATE
+from bifrost.catalogue.fork_gate import GATE
 from bifrost.errors import CatalogueError
 
 # "Bfst" in the file's header, so that another program's database is never taken for ours.
