@@ -222,6 +222,17 @@ def test_references_that_a_layer_already_holds_are_dependencies_when_they_mean_s
     assert 2 == len(report.missing)
 
 
+def test_a_version_that_the_run_itself_makes_is_not_missing(
+    catalogue: Catalogue, folder: Path
+) -> None:
+    """What is reported is what leads nowhere once the run is over."""
+    layer(folder / "leaf.usda")
+    layer(folder / "root.usda", "bifrost:///assets/leaf.usda?version=1")
+    report = ingest(folder, catalogue)
+
+    assert () == report.missing
+
+
 def test_a_udim_set_is_one_templated_asset_that_changes_with_its_tiles(
     catalogue: Catalogue, tmp_path: Path
 ) -> None:

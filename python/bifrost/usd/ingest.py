@@ -184,7 +184,7 @@ class _Run:
             unchanged=len(self._records) - len(published),
             dependencies=self._edges,
             roots=tuple(linking.roots()),
-            missing=tuple(sorted(set(linking.missing()))),
+            missing=tuple(sorted(set(linking.missing(self._catalogue)))),
             outside=tuple(sorted(set(linking.outside()))),
             untouched=tuple(sorted(untouched)),
             unreadable=tuple(sorted(self._survey.unreadable)),

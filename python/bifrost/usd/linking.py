@@ -79,11 +79,12 @@ class Linking:
                     found[Dependency(self._ids[name], version, link.kind)] = None
         return list(found)
 
-    def missing(self) -> Iterator[tuple[str, str]]:
-        """Yield (layer, path) of what leads to nothing."""
+    def missing(self, catalogue: Catalogue) -> Iterator[tuple[str, str]]:
+        """Yield (layer, path) of what leads to nothing now. One question to the catalogue."""
+        known = self._known_references(catalogue)
         for layer, link in self._links():
             reference = _authored(link)
-            if link.target.where is Where.MISSING or (reference and reference not in self._known):
+            if link.target.where is Where.MISSING or (reference and reference not in known):
                 yield layer, link.path
 
     def outside(self) -> Iterator[tuple[str, str]]:
