@@ -250,6 +250,18 @@ class TestAdding:
 
         assert b"png" == store.add("rock", 1, "thumbnail.png", b"png").read_bytes()
 
+    def test_removing_an_asset_looks_at_what_lies_there_and_not_at_every_number(self, store, file):
+        """An earlier release's version numbers may be dates; counting up to one would take hours."""
+        newest = 20_250_131_120_000
+        store.place(staged(store, file), "rock", newest)
+        store.place(staged(store, file), "rock", newest + 1)
+
+        store.remove("rock", newest)
+
+        assert [f"rock/v{newest + 1}/rock.txt"] == [
+            name for name in files(store.root) if name.endswith("rock.txt")
+        ]
+
     def test_removing_an_asset_removes_its_versions_only(self, store, file):
         for asset_id, number in (("rock", 1), ("rock", 2), ("stone", 1)):
             store.place(staged(store, file), asset_id, number)

@@ -35,6 +35,8 @@ _CHUNK: Final = 1 << 20
 _MARK: Final = ".staged-"
 _VERSION: Final = re.compile("v([0-9]{4,})")
 _STAGED: Final = re.compile(re.escape(_MARK) + "([0-9a-f]{32})")
+_BESIDE: Final = ".representations"
+_PART: Final = re.compile(r"\..*-[0-9a-f]{8}")
 # A file name has at most 255 bytes; a long id keeps its beginning and gets a digest.
 _MAX_NAME: Final = 200
 
@@ -150,6 +152,13 @@ class Store:
         found = [match for each in folder.iterdir() if (match := _STAGED.fullmatch(each.name))]
         return self.root / STAGING / found[0][1] if len(found) == 1 else None
 
+    def unfinished(self, folder: Path) -> list[Path]:
+        """Return the marks and the parts of files in a version's *folder* that a crash left there."""
+        marks = [each for each in folder.iterdir() if _STAGED.fullmatch(each.name)]
+        beside = folder / _BESIDE
+        parts = beside.iterdir() if beside.is_dir() else ()
+        return sorted([*marks, *(each for each in parts if _PART.fullmatch(each.name))])
+
     def settle(self, asset_id: str, number: int, staged: Staged) -> None:
         """Forget where a version's files were staged: it is there for good."""
         with contextlib.suppress(OSError):
@@ -173,7 +182,7 @@ class Store:
         Raises:
             StorageException: the store can't be written to.
         """
-        folder = self.folder_of(asset_id, number) / ".representations"
+        folder = self.folder_of(asset_id, number) / _BESIDE
         target = folder / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -191,10 +200,14 @@ class Store:
 
     def remove(self, asset_id: str, newest: int) -> None:
         """Remove the files of a deleted asset's versions. What can't be is left to `check`."""
-        for number in range(1, newest + 1):
-            shutil.rmtree(self.folder_of(asset_id, number), ignore_errors=True)
+        folder = self.root / folder_name(asset_id)
         with contextlib.suppress(OSError):
-            (self.root / folder_name(asset_id)).rmdir()
+            # Those that lie there, and not every number: an earlier release's may be dates.
+            for version in list(folder.iterdir()):
+                match = _VERSION.fullmatch(version.name)
+                if match and int(match[1]) <= newest:
+                    shutil.rmtree(version, ignore_errors=True)
+            folder.rmdir()
 
     def folder_of(self, asset_id: str, number: int) -> Path:
         """Return the folder of a version's files."""
