@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ import click
 if TYPE_CHECKING:
     from bifrost.publishing import Publish
 
+# What a set of tiles has in its files' names, no name of an asset.
+_TILE = re.compile(r"[._-]?<[^<>]*>")
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -41,8 +44,9 @@ def file(path: Path, as_json: bool, **given: Any) -> None:
     from bifrost.host import bifrost_host
     from bifrost.publishing import Draft
     from bifrost.publishing.names import id_of
+    from bifrost.publishing.preparing import is_pattern
 
-    name = given["name"] or path.stem
+    name = given["name"] or _TILE.sub("", path.stem)
     asset_id = given["asset_id"] or id_of(name)
     known = bifrost_host.session.own_catalogue("publishing").found([asset_id]).get(asset_id)
     draft = Draft(
@@ -54,7 +58,7 @@ def file(path: Path, as_json: bool, **given: Any) -> None:
         comment=given["comment"],
         expected_version=given["expect"],
         in_place=given["in_place"],
-        templated="<UDIM>" in path.name.upper(),
+        templated=is_pattern(path),
     )
     _print(bifrost_host.publish([draft], idempotency_key=given["key"]), as_json)
 

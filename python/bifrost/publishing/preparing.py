@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,9 +30,15 @@ _MIME_TYPES: Final = {
     ".hdr": "image/vnd.radiance",
     ".tx": "image/tiff",
 }
-# `<UDIM>`, `<UVTILE>` and printf's `%04d` stand for digits, as USD and renderers have them.
 _FLUSHING: Final = 16
+# `<UDIM>`, `<UVTILE>` and printf's `%04d` stand for digits, as USD and renderers have them.
+_TILES: Final = re.compile(r"<UDIM>|<UVTILE", re.IGNORECASE)
 _PATTERN: Final = re.compile(r"<UDIM>|<UVTILE\d?>|%0?(\d*)d|#+", re.IGNORECASE)
+
+
+def is_pattern(path: str | os.PathLike[str]) -> bool:
+    """Whether a path stands for a set of tiles: its name has a mark that no file's name has by chance."""
+    return _TILES.search(PurePath(path).name) is not None
 
 
 def prepare(draft: Draft, store: Store, readers: Mapping[str, Reader], lookup: Lookup) -> Prepared:
