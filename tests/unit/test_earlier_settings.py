@@ -238,11 +238,11 @@ def migrate(*arguments):
 @pytest.mark.parametrize(("name", "text"), FILES)
 def test_the_new_form_is_printed_and_nothing_is_written(name, text, tmp_path, capsys):
     """
-    TOML on stdout; on stderr what became of each setting.
+    TOML on stdout; on stderr what became of each setting; the exit code says that there is something to do.
     """
     path = written(tmp_path, text, name)
 
-    assert 0 == migrate(path)
+    assert 1 == migrate(path)
 
     printed = capsys.readouterr()
     assert TODAY == tomllib.loads(printed.out)
@@ -303,13 +303,13 @@ def test_another_s_file_is_never_written_over(tmp_path, capsys):
     yaml = written(tmp_path, NESTED, "settings.yaml")
     toml = written(tmp_path, "[cache]\nttl_s = 5\n")
 
-    assert 1 == migrate(yaml, "--write")
+    assert 2 == migrate(yaml, "--write")
     assert "[cache]\nttl_s = 5\n" == toml.read_text()
 
     toml.write_text(TOML)
     kept = written(tmp_path, "mine", "settings.toml.earlier")
 
-    assert 1 == migrate(toml, "--write")
+    assert 2 == migrate(toml, "--write")
     assert ("mine", TOML) == (kept.read_text(), toml.read_text())
     assert "can't be written" in capsys.readouterr().err
 
@@ -318,7 +318,7 @@ def test_another_s_file_is_never_written_over(tmp_path, capsys):
 def test_what_cannot_be_read_is_not_written(text, tmp_path, capsys):
     path = written(tmp_path, text)
 
-    assert 1 == migrate(path, "--write")
+    assert 2 == migrate(path, "--write")
 
     assert [path] == list(tmp_path.iterdir())
     assert str(path) in capsys.readouterr().err
@@ -351,7 +351,7 @@ def test_a_failed_write_leaves_everything_as_it_was(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
 
-    assert 1 == migrate(path, "--write")
+    assert 2 == migrate(path, "--write")
     assert [path] == list(tmp_path.iterdir())
 
 

@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bifrost.cli.migrate_exits import as_json, leave, trouble_is_2
+
 if TYPE_CHECKING:
     from bifrost.earlier_settings import Change
+    from bifrost.integrations.migrating.settings import Migrated
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--write", is_flag=True, help="Write it, instead of printing it.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def settings(file: Path, write: bool, as_json: bool) -> None:
+@as_json
+@click.pass_context
+@trouble_is_2
+def settings(ctx: click.Context, file: Path, write: bool, as_json: bool) -> None:
     """
     Write a settings file of an earlier release in the form of today.
 
     FILE is YAML or TOML. Prints what it says as TOML, and on stderr what became of each old setting.
     With --write a TOML file is replaced, and what it was kept beside it as FILE.earlier; for a YAML file
-    a TOML one is written beside it. A second run finds nothing to do.
+    a TOML one is written beside it. A second run finds nothing to do. Leaves with 0 when nothing is left to
+    do, 1 when it would change, and 2 when it can't be read or written.
     """
     from bifrost.integrations.migrating import settings as migrating
 
@@ -31,20 +37,25 @@ def settings(file: Path, write: bool, as_json: bool) -> None:
     written = migrating.write(migrated) if write else None
     if as_json:
         click.echo(json.dumps(_as_json(migrated, written), indent=2))
-        return
+    else:
+        _print(migrated, written)
+    leave(ctx, found=migrated.is_old and written is None)
+
+
+def _print(migrated: Migrated, written: Path | None) -> None:
     for change in migrated.changes:
         click.echo(_line(change), err=True)
     for section in migrated.ignored:
         click.echo(f"{section}: left out (Bifrost has no such section)", err=True)
     if not migrated.is_old:
-        click.echo(f"{file}: nothing to do", err=True)
+        click.echo(f"{migrated.source}: nothing to do", err=True)
     elif written is None:
         click.echo(migrated.text, nl=False)
     else:
         click.echo(written)
 
 
-def _as_json(migrated: Any, written: Path | None) -> dict[str, Any]:
+def _as_json(migrated: Migrated, written: Path | None) -> dict[str, Any]:
     return {
         "file": str(migrated.source),
         "old": migrated.is_old,

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from bifrost import settings
 from bifrost.earlier_settings import YAML_SUFFIXES, Change
 from bifrost.errors import ConfigurationError
+from bifrost.replacing import replace_file
 
 _KEPT: Final = ".earlier"
 
@@ -88,23 +89,11 @@ def write(migrated: Migrated) -> Path | None:
                 os.link(source, kept)
         elif target.exists():
             raise FileExistsError(f"there is {target} already, which says something else")
-        _replace(target, migrated.text, source.stat().st_mode)
+        mode = source.stat().st_mode & 0o777
+        replace_file(target, migrated.text.encode(), mode=mode, durable=True)
     except OSError as error:
         raise ConfigurationError(f"{source}: the new form can't be written: {error}") from error
     return target
-
-
-def _replace(target: Path, text: str, mode: int) -> None:
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(mode & 0o777)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def toml(table: Mapping[str, Mapping[str, Any]]) -> str:
