@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bifrost.context import Context, ContextSnapshot, effective, login_name
+from bifrost.context import Context, ContextSnapshot, Given, effective, login_name
 from bifrost.errors import (
     AssetException,
     AssetNotFoundException,
@@ -25,6 +25,9 @@ from bifrost.model.reply import Failure
 from bifrost.model.request import Operation, Request
 from bifrost.monitoring.recorder import Recorder
 from bifrost.session import Session, current
+
+if TYPE_CHECKING:
+    from bifrost.catalogue import VersionRecord
 
 
 class Asking:
@@ -47,7 +50,7 @@ class Asking:
         """Where this host's calls are counted and timed."""
         return self.session.recorder
 
-    def _user(self, context: Context | None) -> Any:
+    def _user(self, context: Given) -> Any:
         """Return who asks: proved by a token, or as the context says, else who is logged in."""
         snapshot = self.session.authenticated(effective(context))
         return snapshot.who or login_name()
@@ -55,6 +58,10 @@ class Asking:
     def _named(self, context: Context | None) -> Any:
         """Return who asks, if they say so or prove it; None for whoever began what is gone on with."""
         return self.session.authenticated(effective(context)).who or None
+
+    def _authenticate(self, context: Given) -> None:
+        """Refuse who doesn't prove what has to be proved, where that is all there is to ask."""
+        self.session.authenticated(effective(context))
 
     def _forget(self, asset_id: str) -> None:
         """Let every cache forget what it has about an asset that was just changed."""
@@ -64,17 +71,45 @@ class Asking:
         catalogue = self.session.own_catalogue("publishing")
         asset = catalogue.found([asset_id]).get(asset_id)
         if asset is None:
-            raise _no_such_asset(asset_id, catalogue.suggestions(asset_id))
+            raise _not_found(
+                f"the catalogue has no asset {asset_id!r}; register_asset makes one",
+                reference_for(asset_id),
+                catalogue.suggestions(asset_id),
+            )
         return asset
 
-    def _version(self, asked: AssetReference) -> tuple[str, int]:
-        from bifrost.catalogue import VersionRecord
+    def _record(self, asset_uri: str, context: Given = None) -> VersionRecord:
+        """
+        Return the version of our own catalogue that *asset_uri* means, to somebody who may read it.
+
+        Raises:
+            AssetNotFoundException: no such asset or version; with suggestions.
+            InvalidReferenceException: *asset_uri* is no reference to an asset.
+            PermissionDeniedException: who asks may not read it.
+        """
+        from bifrost.catalogue import Refused, VersionRecord
+        from bifrost.catalogue.access import denied
+
+        asked = parsed(asset_uri)
+        catalogue = self.session.own_catalogue("a version's own data")
+        [found] = catalogue.resolve(
+            [(asked.asset_id, asked.version)], user=self._user(context), actions=("read",)
+        )
+        if isinstance(found, Refused):
+            raise denied(found)
+        if not isinstance(found, VersionRecord):
+            near = catalogue.suggestions(asked.asset_id)
+            raise _not_found(found.message, asset_uri, near)
+        return found
+
+    def _check_readable(self, asset_id: str, context: Given) -> None:
+        """Refuse who may not see more of an asset than where its file lies."""
+        from bifrost.catalogue.access import denied
 
         catalogue = self.session.own_catalogue("a version's own data")
-        [found] = catalogue.resolve([(asked.asset_id, asked.version)])
-        if not isinstance(found, VersionRecord):
-            raise AssetNotFoundException(found.message, asset_uri=str(asked), code=Code.NOT_FOUND)
-        return found.asset_id, found.number
+        refused = catalogue.access(self._user(context), [asset_id]).refusal(asset_id, "read")
+        if refused is not None:
+            raise denied(refused)
 
     def _one(
         self,
@@ -136,10 +171,10 @@ def parsed(asset_uri: str) -> AssetReference:
         ) from None
 
 
-def _no_such_asset(asset_id: str, near: Sequence[str]) -> AssetNotFoundException:
+def _not_found(message: str, asset_uri: str, near: Sequence[str]) -> AssetNotFoundException:
     return AssetNotFoundException(
-        f"the catalogue has no asset {asset_id!r}; register_asset makes one",
-        asset_uri=reference_for(asset_id),
+        message,
+        asset_uri=asset_uri,
         code=Code.NOT_FOUND,
         details={"suggestions": [reference_for(each) for each in near]},
     )

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from bifrost.context import Context
 from bifrost.errors import ConfigurationError
 from bifrost.host.asking import Asking
+from bifrost.host.monitoring import with_hit_rate
 from bifrost.host.recording import recorded
 from bifrost.model.entity_reference import canonical, without_format_args
 from bifrost.session.caching import names_for, names_of_asset
@@ -136,7 +137,7 @@ class CacheCalls(Asking):
                 name: tiers[name]
                 for name in ("entries", "bytes", "max_bytes", "evictions", "errors")
             },
-            "tiers": {name: _with_rate(each) for name, each in tiers["tiers"].items()},
+            "tiers": {name: with_hit_rate(each) for name, each in tiers["tiers"].items()},
         }
 
     def _tagged(self, tag: str, context: Context | None) -> Iterator[bytes]:
@@ -164,8 +165,3 @@ def _bytes(name: str, megabytes: float | None) -> int | None:
 def _beginnings(prefix: str) -> set[bytes]:
     """Return what *prefix* begins, however references with escapes are written."""
     return {text.encode("utf-8", "surrogateescape") for text in (prefix, canonical(prefix))}
-
-
-def _with_rate(tier: Mapping[str, Any]) -> dict[str, Any]:
-    asked = tier["hits"] + tier["misses"]
-    return {**tier, "hit_rate": 100.0 * tier["hits"] / asked if asked else 0.0}

@@ -93,7 +93,7 @@ class MonitoringCalls(Asking):
         return {
             **{name: no_calls() for name in known},
             **session.recorder.stats(),
-            "tiers": {name: _with_rate(each) for name, each in tiers.items()},
+            "tiers": {name: with_hit_rate(each) for name, each in tiers.items()},
             "manager": dict(_table(counters, "manager")),
             "resources": _resources(counters),
         }
@@ -194,14 +194,11 @@ def resolver_counters() -> dict[str, int] | None:
     return resolver_stats()
 
 
-def hit_rate(counters: Mapping[str, Any]) -> float:
-    """Return the percentage of questions that *counters* say were answered; 0.0 of none."""
+def with_hit_rate(counters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *counters* with the percentage of questions that they say were answered; 0.0 of none."""
     hits, misses = counters.get("hits", 0), counters.get("misses", 0)
-    return 100.0 * hits / (hits + misses) if hits + misses else 0.0
-
-
-def _with_rate(counters: Mapping[str, Any]) -> dict[str, Any]:
-    return {**counters, "hit_rate": hit_rate(counters)}
+    rate = 100.0 * hits / (hits + misses) if hits + misses else 0.0
+    return {**counters, "hit_rate": rate}
 
 
 def _resources(counters: Mapping[str, Any]) -> dict[str, Any]:

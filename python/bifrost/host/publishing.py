@@ -167,6 +167,7 @@ class PublishingCalls(Asking):
             As `register_asset`.
         """
         from bifrost.publishing import Draft
+        from bifrost.publishing.preparing import is_pattern
 
         asset_id = parsed(asset_uri).asset_id
         asset = self._existing(asset_id)
@@ -179,7 +180,7 @@ class PublishingCalls(Asking):
             comment=comment,
             expected_version=expected_version,
             in_place=in_place,
-            templated=_is_pattern(file_path),
+            templated=is_pattern(file_path),
             population_masks=dict(population_masks or {}),
         )
         return self._publish([draft], idempotency_key, context).results[0]
@@ -220,9 +221,9 @@ class PublishingCalls(Asking):
         )
 
     @recorded
-    def validate_publish(self, publish_id: str) -> Publish:
+    def validate_publish(self, publish_id: str, *, context: Context | None = None) -> Publish:
         """Run the validators; `findings` has what they found. See `bifrost.publishing.Publisher`."""
-        return self.session.publisher.validate(publish_id)
+        return self.session.publisher.validate(publish_id, user=self._named(context))
 
     @recorded
     def register_publish(self, publish_id: str, *, context: Context | None = None) -> Publish:
@@ -240,13 +241,16 @@ class PublishingCalls(Asking):
         return self.session.publisher.resume(publish_id, user=self._named(context))
 
     @recorded
-    def abort_publish(self, publish_id: str) -> Publish:
+    def abort_publish(self, publish_id: str, *, context: Context | None = None) -> Publish:
         """Give a publish up that has made no versions yet. See `bifrost.publishing.Publisher`."""
-        return self.session.publisher.abort(publish_id)
+        return self.session.publisher.abort(publish_id, user=self._named(context))
 
     @recorded
-    def publishes(self, *, stage: str | None = None, limit: int = 100) -> list[Publish]:
+    def publishes(
+        self, *, stage: str | None = None, limit: int = 100, context: Context | None = None
+    ) -> list[Publish]:
         """Return publishes, of one *stage* if given, the last moved first."""
+        self._authenticate(context)
         return self.session.publisher.list(stage=stage, limit=limit)
 
     # What changes an asset without making a version
@@ -300,15 +304,15 @@ class PublishingCalls(Asking):
         return moved
 
     @recorded
-    def get_status(self, asset_uri: str) -> StatusRecord:
+    def get_status(self, asset_uri: str, *, context: Context | None = None) -> StatusRecord:
         """
         Return where a version stands, where it may go, and how it came there.
 
         Raises:
-            AssetNotFoundException: no such asset or version.
+            AssetNotFoundException: no such asset or version; with suggestions.
         """
-        asset_id, number = self._version(parsed(asset_uri))
-        return self.session.own_catalogue("a workflow").status_of(asset_id, number)
+        version = self._record(asset_uri, context)
+        return self.session.own_catalogue("a workflow").status_of(version.asset_id, version.number)
 
     @recorded
     def deprecate(self, asset_uri: str, *, context: Context | None = None) -> None:
@@ -392,6 +396,7 @@ def draft_of_new(
     """Return the draft of a new asset; the arguments are those of `register_asset`."""
     from bifrost.publishing import Draft
     from bifrost.publishing.names import id_of
+    from bifrost.publishing.preparing import is_pattern
 
     return Draft(
         id_of(asset_name) if asset_id is None else asset_id,
@@ -402,7 +407,7 @@ def draft_of_new(
         comment=comment,
         expected_version=0,
         in_place=in_place,
-        templated=_is_pattern(file_path),
+        templated=is_pattern(file_path),
         population_masks=dict(population_masks or {}),
     )
 
@@ -467,7 +472,3 @@ def _absolute(path: str | os.PathLike[str]) -> str:
     text = os.fspath(path)
     # What has a NUL is refused where the draft is checked.
     return str(Path(text).expanduser().absolute()) if text and "\0" not in text else text
-
-
-def _is_pattern(path: str | os.PathLike[str]) -> bool:
-    return any(mark in Path(path).name.upper() for mark in ("<UDIM>", "<UVTILE"))

@@ -51,8 +51,9 @@ class QueryCalls(Asking):
         return catalogue.save_query(name, query, user=self._user(context))
 
     @recorded
-    def saved_queries(self) -> list[SavedQuery]:
+    def saved_queries(self, *, context: Context | None = None) -> list[SavedQuery]:
         """Return the saved queries, by name."""
+        self._authenticate(context)
         return self.session.own_catalogue("a query").saved_queries()
 
     @recorded
@@ -73,11 +74,12 @@ class QueryCalls(Asking):
         return catalogue.run_query(name, overrides, user=self._user(context))
 
     @recorded
-    def forget_query(self, name: str) -> None:
+    def forget_query(self, name: str, *, context: Context | None = None) -> None:
         """
         Forget a saved query.
 
         Raises:
             InvalidQueryException: there is none of that name; names the nearest.
         """
+        self._authenticate(context)
         self.session.own_catalogue("a query").forget_query(name)

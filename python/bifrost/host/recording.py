@@ -65,7 +65,7 @@ def recorded_calls(host: type) -> list[str]:
 
 
 def failure_code(error: BaseException) -> str:
-    """Return what *error* is counted as: its stable code where it has one, else its class's name."""
+    """Return what *error* is counted as: a failure's code, else the name of its class."""
     return error.code.value if isinstance(error, AssetException) else type(error).__name__
 
 

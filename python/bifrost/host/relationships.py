@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -14,13 +14,14 @@ from bifrost.host.asking import Asking, parsed
 from bifrost.host.batch_options import BatchOptions
 from bifrost.host.batches import Run, run_of
 from bifrost.host.recording import recorded
-from bifrost.model.entity_reference import reference_for
+from bifrost.model.entity_reference import AssetReference, reference_for
 from bifrost.model.reply import Failure
 from bifrost.model.request import Operation, Request
 
 if TYPE_CHECKING:
     from pxr import Sdf
 
+    from bifrost.catalogue.access import Access
     from bifrost.catalogue.edge_values import Relationship
     from bifrost.catalogue.graph import Graph
     from bifrost.catalogue.integrity import Break
@@ -145,6 +146,7 @@ class RelationshipCalls(Asking):
         purposes: Iterable[str] | None = None,
         limit: int | None = None,
         after: str = "",
+        context: Context | None = None,
     ) -> list[dict[str, Any]]:
         """
         Return an asset's relationships, those that its file says and those that were added.
@@ -160,25 +162,19 @@ class RelationshipCalls(Asking):
             purposes: Only those of these purposes.
             limit: At most so many; None for all.
             after: The `cursor` of the last one of the page before.
+            context: Who asks.
 
         Raises:
             AssetNotFoundException: no such asset; with suggestions.
             InvalidReferenceException: *direction* or *after* is none.
             InvalidTraitsException: one of *strengths* is none.
+            PermissionDeniedException: who asks may not read the asset.
         """
-        catalogue = self.session.own_catalogue("relationships with metadata")
-        asset_id, number = self._place(asset_uri)
+        asset_id, number = self._place(asset_uri, context)
         filters = {"kinds": kinds, "strengths": strengths, "purposes": purposes}
-        found: list[Relationship] = []
-        while limit is None or len(found) < limit:
-            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            page = catalogue.relationships_of(
-                asset_id, number, direction=direction, limit=size, after=after, **filters
-            )
-            found += page
-            if len(page) < size:
-                break
-            after = page[-1].cursor
+        found = self._all_edges(
+            asset_id, number, limit=limit, after=after, direction=direction, **filters
+        )
         return [_shown(each) for each in found]
 
     @recorded
@@ -209,8 +205,9 @@ class RelationshipCalls(Asking):
         return await self._edges(batch_size, options).awaited(uris)
 
     @recorded
-    def validate_relationships(self) -> list[Break]:
+    def validate_relationships(self, *, context: Context | None = None) -> list[Break]:
         """Return everything that is wrong with relationships, errors first, each with its remedy."""
+        self._authenticate(context)
         return self.session.own_catalogue("relationships").validate_relationships()
 
     @property
@@ -218,7 +215,9 @@ class RelationshipCalls(Asking):
         """
         All relationships as one graph: dependencies, dependents, impact, orphans, cycles, order,
         path, diff. See `bifrost.catalogue.graph.Graph`; `bifrost.catalogue.export` writes pictures.
+        It knows every asset, also those that who asks, the active context, may not read.
         """
+        self._authenticate(None)
         return self.session.own_catalogue("the graph of relationships").graph
 
     def _writing(
@@ -235,54 +234,92 @@ class RelationshipCalls(Asking):
     def _edges_of_window(self, request: Request) -> list[Any]:
         """Ask which of the entities exist, in parts; then the catalogue for the edges of those."""
         catalogue = self.session.own_catalogue("relationships with metadata")
-        exist = self.session.ask(request).outcomes
-        asked = [
-            None if found is not True else parsed(reference)
-            for reference, found in zip(request.references, exist, strict=True)
+        outcomes = [
+            found if isinstance(found, Failure) else parsed(reference) if found else None
+            for reference, found in self.session.ask(request).items()
         ]
-        versioned = [each for each in asked if each is not None and each.version is not None]
-        numbers = iter(catalogue.resolve([(each.asset_id, each.version) for each in versioned]))
-        places = [
+        there = [each for each in outcomes if isinstance(each, AssetReference)]
+        allowed = catalogue.access(self._user(request.context), [each.asset_id for each in there])
+        places = self._places([each for each in there if allowed.allow(each.asset_id, "read")])
+        edges = iter(catalogue.relationships_of_each(places, limit=_PAGE))
+        whole = (self._whole(*place, next(edges)) for place in places)
+        return [
+            _nothing(reference, one, allowed)
+            if not isinstance(one, AssetReference) or not allowed.allow(one.asset_id, "read")
+            else [_shown(edge) for edge in next(whole)]
+            for reference, one in zip(request.references, outcomes, strict=True)
+        ]
+
+    def _places(self, asked: Sequence[AssetReference]) -> list[tuple[str, int | None]]:
+        """Return the asset and the version, None where it floats, that each of *asked* is of."""
+        catalogue = self.session.own_catalogue("relationships with metadata")
+        versioned = [(each.asset_id, each.version) for each in asked if each.version is not None]
+        numbers = iter(catalogue.resolve(versioned))
+        return [
             (
                 each.asset_id,
                 None if each.version is None else getattr(next(numbers), "number", None),
             )
             for each in asked
-            if each is not None
-        ]
-        edges = iter(catalogue.relationships_of_each(places, limit=_PAGE))
-        return [
-            _not_there(reference, found)
-            if one is None
-            else self._whole(reference, [_shown(edge) for edge in next(edges)])
-            for reference, one, found in zip(request.references, asked, exist, strict=True)
         ]
 
-    def _whole(self, asset_uri: str, page: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _whole(
+        self, asset_id: str, number: int | None, page: list[Relationship]
+    ) -> list[Relationship]:
         """Return *page* with what comes behind it, where it is full."""
         if len(page) < _PAGE:
             return page
-        return page + self.get_relationships_with_metadata(asset_uri, after=page[-1]["cursor"])
+        return page + self._all_edges(asset_id, number, after=page[-1].cursor)
 
-    def _place(self, asset_uri: str) -> tuple[str, int | None]:
+    def _all_edges(
+        self,
+        asset_id: str,
+        number: int | None,
+        *,
+        limit: int | None = None,
+        after: str = "",
+        **filters: Any,
+    ) -> list[Relationship]:
+        """Return the edges behind *after*, up to *limit* of them, page by page."""
+        catalogue = self.session.own_catalogue("relationships with metadata")
+        found: list[Relationship] = []
+        while limit is None or len(found) < limit:
+            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            page = catalogue.relationships_of(asset_id, number, limit=size, after=after, **filters)
+            found += page
+            if len(page) < size:
+                break
+            after = page[-1].cursor
+        return found
+
+    def _place(self, asset_uri: str, context: Context | None) -> tuple[str, int | None]:
         asked = parsed(asset_uri)
-        if asked.version is None:
-            self._existing(asked.asset_id)
-            return asked.asset_id, None
-        return self._version(asked)
+        if asked.version is not None:
+            version = self._record(asset_uri, context)
+            return version.asset_id, version.number
+        self._check_readable(asked.asset_id, context)
+        self._existing(asked.asset_id)
+        return asked.asset_id, None
 
 
-def _not_there(reference: str, outcome: Any) -> Failure:
+def _nothing(reference: str, outcome: AssetReference | Failure | None, allowed: Access) -> Failure:
+    """Return why there are no edges: it isn't there, couldn't be asked about, or may not be read."""
     if isinstance(outcome, Failure):
         return outcome
-    return Failure(Code.NOT_FOUND, f"the catalogue has no {reference}")
+    refused = None if outcome is None else allowed.refusal(outcome.asset_id, "read")
+    if refused is None:
+        return Failure(Code.NOT_FOUND, f"the catalogue has no {reference}")
+    details = {"required_permission": refused.action}
+    return Failure(Code.PERMISSION_DENIED, refused.message, details=details)
 
 
 def _end(asset_uri: str) -> tuple[str, str | None]:
     asked = parsed(asset_uri)
     if asked.representation or asked.publish:
         raise InvalidReferenceException(
-            "a relationship is between assets or versions", asset_uri=asset_uri
+            "a relationship is between assets or versions",
+            asset_uri=asset_uri,
+            code=Code.MALFORMED_REFERENCE,
         )
     return asked.asset_id, asked.version
 

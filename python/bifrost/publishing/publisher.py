@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bifrost.catalogue import Publication, Staged, VersionRecord
+from bifrost.catalogue.access import denied
 from bifrost.catalogue.publishes import (
     ABORTED,
     DRAFT,
@@ -183,15 +184,17 @@ class Publisher:
         self._discard(each for each in used if each.folder not in folders)
         return Publish.of(kept)
 
-    def validate(self, publish_id: str) -> Publish:
+    def validate(self, publish_id: str, *, user: User | None = None) -> Publish:
         """
         Have every validator look at the drafts; with errors among the findings it stays a draft.
 
         Raises:
             AssetNotFoundException: there is no such publish.
             ConflictException: it was registered or aborted already.
+            PermissionDeniedException: *user* may not publish one of the assets; None asks without rules.
         """
         row = self._row_at(publish_id, DRAFT, VALIDATED)
+        self._check_may_publish(row, user)
         prepared = [Prepared.from_json(data) for data in row.drafts]
         exist = self._lookup([each.draft for each in prepared])
         findings = [finding for each in prepared for finding in self._findings(each, exist)]
@@ -260,7 +263,7 @@ class Publisher:
         made = self.draft(drafts, idempotency_key=idempotency_key, user=user)
         try:
             return self.resume(made.id, user=user)
-        except (PublishRefusedException, AssetException):
+        except AssetException:
             with contextlib.suppress(BifrostError):
                 self.abort(made.id)
             raise
@@ -283,16 +286,18 @@ class Publisher:
             made = self.register(publish_id, user=user)
         return self.finish(publish_id, user=user) if made.stage == REGISTERED else made
 
-    def abort(self, publish_id: str) -> Publish:
+    def abort(self, publish_id: str, *, user: User | None = None) -> Publish:
         """
         Give a publish up and remove its staged files. Aborting twice is fine.
 
         Raises:
             AssetNotFoundException: there is no such publish.
             ConflictException: its versions were made already.
+            PermissionDeniedException: *user* may not publish one of the assets; None asks without rules.
         """
         while True:  # until nobody takes it a stage further meanwhile
             row = self._row_at(publish_id, DRAFT, VALIDATED, ABORTED)
+            self._check_may_publish(row, user)
             # The key may be used again: this publish made nothing.
             aborted = self._moved(row, row._replace(stage=ABORTED, idempotency_key=None))
             if aborted.stage == ABORTED:
@@ -355,6 +360,15 @@ class Publisher:
         for draft in drafts:
             if draft.asset_id not in known:
                 check_new_id(draft.asset_id)
+
+    def _check_may_publish(self, row: PublishRow, user: User | None) -> None:
+        if user is None:
+            return
+        ids = [data["draft"]["asset_id"] for data in row.drafts]
+        allowed = self._catalogue.access(user, ids)
+        for asset_id in ids:
+            if (refused := allowed.refusal(asset_id, "publish")) is not None:
+                raise denied(refused)
 
     def _exist(self, references: Sequence[str]) -> builtins.list[bool]:
         parsed = [_parsed(reference) for reference in references]
