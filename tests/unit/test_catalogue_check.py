@@ -199,6 +199,18 @@ class TestLeftovers:
 
         assert mends(catalogue, "aside", "crashed before it was recorded")
 
+    @pytest.mark.parametrize(
+        "name", [f".staged-{'0' * 32}", f".representations/.thumbnail-{'0' * 16}.png-0123abcd"]
+    )
+    def test_what_a_publish_that_crashed_at_its_end_left_beside_its_files(self, catalogue, name):
+        left = catalogue.store.folder_of("rock", 2) / name
+        left.touch()
+        assert [] == catalogue.check()  # as young as it is, the publish may go on
+        os.utime(left, (0, 0))
+
+        assert mends(catalogue, "unfinished", "crashed at its end")
+        assert not left.exists()
+
     def test_files_in_place_of_a_publish_that_can_be_resumed(self, catalogue, publisher, tmp_path):
         """It crashed between the rename and the commit: the files go back, they are not removed."""
         made = publisher.validate(publisher.draft([draft(tmp_path)]).id)

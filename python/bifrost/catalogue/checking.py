@@ -8,6 +8,7 @@ names is never read.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -78,7 +79,7 @@ def check(
     waiting = _waiting(connection)
     yield from _staging(store, waiting, repair, now_s)
     yield from _aside(store, repair)
-    yield from _folders(connection, store, waiting, repair)
+    yield from _folders(connection, store, waiting, repair, now_s)
     yield from _files(connection, store, content)
     yield from _index(connection, repair)
     yield from _relationships(connection, repair, now_s)
@@ -120,7 +121,11 @@ def _aside(store: Store, repair: bool) -> Iterator[Problem]:
 
 
 def _folders(
-    connection: sa.Connection, store: Store, waiting: set[str], repair: bool
+    connection: sa.Connection,
+    store: Store,
+    waiting: set[str],
+    repair: bool,
+    now_s: Callable[[], float],
 ) -> Iterator[Problem]:
     # The folders first: what is published meanwhile is then no orphan.
     folders = [each for each in _folders_in(store.root) if not each.name.startswith(".")]
@@ -134,6 +139,8 @@ def _folders(
         for version in versions_there:
             if version.name not in names:
                 yield _orphan(store, version, waiting, repair)
+            else:
+                yield from _unfinished(store, version, repair, now_s)
         if not names and not any(folder.iterdir()):
             yield _leftover("orphan", folder, "the folder of an asset that is not there", repair)
 
@@ -151,6 +158,15 @@ def _orphan(store: Store, folder: Path, waiting: set[str], repair: bool) -> Prob
         "" if repair else "resume or abort the publish",
         repair,
     )
+
+
+def _unfinished(
+    store: Store, version: Path, repair: bool, now_s: Callable[[], float]
+) -> Iterator[Problem]:
+    # Young ones are those of a publish that goes on.
+    for path in store.unfinished(version):
+        if now_s() - _last_touched(path) > _YOUNG_S:
+            yield _leftover("unfinished", path, "left by a publish that crashed at its end", repair)
 
 
 def _files(connection: sa.Connection, store: Store, content: bool) -> Iterator[Problem]:
@@ -216,12 +232,15 @@ def _relationships(
             )
 
 
-def _leftover(kind: str, folder: Path, message: str, repair: bool) -> Problem:
-    if repair:
-        shutil.rmtree(folder, ignore_errors=True)
-    gone = repair and not folder.exists()
-    remedy = "" if gone else "bifrost catalogue check --repair removes them"
-    return Problem(kind, str(folder), message, remedy, gone)
+def _leftover(kind: str, path: Path, message: str, repair: bool) -> Problem:
+    if repair and path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    elif repair:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    gone = repair and not path.exists()
+    remedy = "" if gone else "bifrost catalogue check --repair removes it"
+    return Problem(kind, str(path), message, remedy, gone)
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -154,10 +154,11 @@ class Store:
 
     def unfinished(self, folder: Path) -> list[Path]:
         """Return the marks and the parts of files in a version's *folder* that a crash left there."""
-        marks = [each for each in folder.iterdir() if _STAGED.fullmatch(each.name)]
-        beside = folder / _BESIDE
-        parts = beside.iterdir() if beside.is_dir() else ()
-        return sorted([*marks, *(each for each in parts if _PART.fullmatch(each.name))])
+        found: list[Path] = []
+        for place, name in ((folder, _STAGED), (folder / _BESIDE, _PART)):
+            with contextlib.suppress(OSError):  # no such folder, or not any more
+                found += (each for each in place.iterdir() if name.fullmatch(each.name))
+        return sorted(found)
 
     def settle(self, asset_id: str, number: int, staged: Staged) -> None:
         """Forget where a version's files were staged: it is there for good."""
