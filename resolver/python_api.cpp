@@ -12,6 +12,9 @@ namespace bifrost {
 
 namespace {
 
+constexpr const char* kCurrentThreadState =
+    PY_VERSION_HEX >= 0x030D0000 ? "PyThreadState_GetUnchecked" : "_PyThreadState_UncheckedGet";
+
 template <class Function>
 bool find(void* library, const char* name, Function& slot) {
   slot = reinterpret_cast<Function>(dlsym(library, name));
@@ -30,8 +33,12 @@ bool fill(PythonApi& api, void* library) {
          find(library, "PyEval_RestoreThread", api.RestoreThread) &&
          find(library, "PyGILState_Ensure", api.GilEnsure) &&
          find(library, "PyGILState_Release", api.GilRelease) &&
-         find(library, "PyGILState_Check", api.GilCheck) &&
          find(library, "PyGILState_GetThisThreadState", api.ThisThreadState) &&
+         find(library, kCurrentThreadState, api.CurrentThreadState) &&
+         find(library, "PyThreadState_GetInterpreter", api.InterpreterOf) &&
+         find(library, "PyInterpreterState_Main", api.MainInterpreter) &&
+         find(library, "PyInterpreterState_Head", api.NewestInterpreter) &&
+         find(library, "PyInterpreterState_Next", api.OlderInterpreter) &&
          find(library, "PyImport_ImportModule", api.ImportModule) &&
          find(library, "PyObject_GetAttrString", api.GetAttr) &&
          find(library, "PyObject_CallObject", api.Call) &&

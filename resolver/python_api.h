@@ -22,8 +22,12 @@ struct PythonApi {
   decltype(&::PyEval_RestoreThread) RestoreThread;
   decltype(&::PyGILState_Ensure) GilEnsure;
   decltype(&::PyGILState_Release) GilRelease;
-  decltype(&::PyGILState_Check) GilCheck;
   decltype(&::PyGILState_GetThisThreadState) ThisThreadState;
+  decltype(&::PyThreadState_Get) CurrentThreadState;  // the one that returns null, not `Get`
+  decltype(&::PyThreadState_GetInterpreter) InterpreterOf;
+  decltype(&::PyInterpreterState_Main) MainInterpreter;
+  decltype(&::PyInterpreterState_Head) NewestInterpreter;
+  decltype(&::PyInterpreterState_Next) OlderInterpreter;
   decltype(&::PyImport_ImportModule) ImportModule;
   decltype(&::PyObject_GetAttrString) GetAttr;
   decltype(&::PyObject_CallObject) Call;

@@ -77,6 +77,31 @@ class Crossing {
   bool isOpen_ = false;
 };
 
+// The thread state that this thread runs Python with, of whatever interpreter; null while it does
+// not hold the GIL. `PyGILState_Check` can't say: it knows one interpreter, and says yes to every
+// thread once there was a second.
+PyThreadState* runningState(const PythonApi& api) {
+  PyThreadState* current = api.CurrentThreadState();
+#if PY_VERSION_HEX < 0x030C0000
+  // Whoever holds the GIL: this thread, in the interpreter that it is known for or in another, or
+  // another thread. Only that last one's state may go away while it is looked at: so never without
+  // need.
+  if (current != nullptr && current != api.ThisThreadState()) {
+    const bool isAlone = api.OlderInterpreter(api.NewestInterpreter()) == nullptr;
+    return !isAlone && current->thread_id == pthread_self() ? current : nullptr;
+  }
+#endif
+  return current;
+}
+
+// Whether this thread runs, or last ran, the Python of a second interpreter. `PyGILState_Ensure`
+// would wait there for the GIL that the thread itself holds; and there is one bridge, in the first.
+bool isOfSecondInterpreter(const PythonApi& api) {
+  PyThreadState* running = runningState(api);
+  PyThreadState* own = running != nullptr ? running : api.ThisThreadState();
+  return own != nullptr && api.InterpreterOf(own) != api.MainInterpreter();
+}
+
 // A thread that Python did not make gets a thread state on its first crossing and keeps it: making
 // one each time costs 7 us instead of 0.1 us. It goes when the thread does.
 struct KeptThreadState {
@@ -438,6 +463,9 @@ PythonBridge::Outcome PythonBridge::call(const char* function,
              "name a libpython");
     return Outcome::kUnavailable;
   }
+  if (!serves()) {
+    return Outcome::kUnavailable;
+  }
   std::string error;
   Outcome outcome = Outcome::kFailed;
   {
@@ -501,7 +529,7 @@ PythonBridge::Outcome PythonBridge::callAside(
 
 void PythonBridge::withoutGil(const std::function<void()>& wait) {
   const PythonApi* api = PythonApi::inProcess();
-  if (api == nullptr || api->IsInitialized() == 0 || api->GilCheck() == 0) {
+  if (api == nullptr || api->IsInitialized() == 0 || runningState(*api) == nullptr) {
     wait();
     return;
   }
@@ -509,6 +537,31 @@ void PythonBridge::withoutGil(const std::function<void()>& wait) {
   PyThreadState* saved = api->SaveThread();
   wait();
   api->RestoreThread(saved);
+}
+
+bool PythonBridge::serves() {
+  const PythonApi* api = PythonApi::inProcess();
+  if (api == nullptr || api->IsInitialized() == 0 || !isOfSecondInterpreter(*api)) {
+    return true;
+  }
+  warnOnce(kSubject, "second_interpreter",
+           "a second Python interpreter of this process resolves; only the first one is served, so "
+           "only what is known already resolves there");
+  return false;
+}
+
+bool PythonBridge::withGil(const std::function<void()>& work) {
+  const PythonApi* api = PythonApi::inProcess();
+  if (api == nullptr || api->IsInitialized() == 0) {
+    return false;
+  }
+  const Crossing crossing;
+  if (!crossing.isOpen() || isOfSecondInterpreter(*api)) {
+    return false;
+  }
+  const Gil gil(*api);
+  work();
+  return true;
 }
 
 bool PythonBridge::isInside() { return insideDepth > 0; }

@@ -23,7 +23,7 @@ class PythonBridge {
 
   enum class Outcome {
     kAnswered,     // the function returned; its reply was handed over
-    kUnavailable,  // there is no Python, or no bridge in it; said once
+    kUnavailable,  // there is no Python, no bridge in it, or a second one asks; said once
     kFailed,       // the function raised; said once for each kind of error
     kClosed,       // Python is on its way out, or was never coming
   };
@@ -42,8 +42,15 @@ class PythonBridge {
   Outcome callAside(const char* function, std::initializer_list<std::string_view> arguments,
                     const std::function<void(std::string_view)>& onReply);
 
-  // Runs *wait* with the GIL released, if this thread holds it.
+  // Runs *wait* with the GIL released, if this thread holds it, in whatever interpreter.
   static void withoutGil(const std::function<void()>& wait);
+
+  // Runs *work*, which does not throw, with the GIL held, and returns true; does nothing where no
+  // Python runs, where it is on its way out, and on a thread of a second interpreter.
+  static bool withGil(const std::function<void()>& work);
+
+  // Whether `call` may be made on this thread; says once why not: it runs a second interpreter.
+  static bool serves();
 
   // Whether this thread is inside `call` already. Such a thread must not wait for another's flight:
   // the other may be waiting for what this one is doing.

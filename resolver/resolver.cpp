@@ -315,8 +315,8 @@ void noteRefreshed(const ContextAnswers& answers) {
 // Asks the bridge for one identifier; whatever happens, the table has an answer for it afterwards.
 void ask(ContextAnswers& answers, const std::string& identifier) {
   TF_DEBUG(BIFROST_RESOLVE)
-      .Msg("BIFROST_RESOLVE: miss %s in (%s) %s\n", identifier.c_str(), answers.policy().c_str(),
-           answers.root().c_str());
+      .Msg("BIFROST_RESOLVE: miss %s in (%s) %s\n", bifrost::printable(identifier).c_str(),
+           answers.policy().c_str(), bifrost::printable(answers.root()).c_str());
   if (answers.isUnbound()) {
     // With no context bound there is no opening that more could be known of.
     fill(answers, {identifier}, "unbound");
@@ -360,6 +360,9 @@ const Resolution* lookUp(ContextAnswers& answers, std::string_view identifier) {
     return known;
   }
   bifrost::countMiss();
+  if (!PythonBridge::serves()) {
+    return nullptr;  // and no failure to remember: others of the process are served
+  }
   const std::string key(identifier);
   if (PythonBridge::isInside()) {
     ask(answers, key);

@@ -9,6 +9,7 @@
 
 #include "diagnostics.h"
 #include "pins.h"
+#include "python_bridge.h"
 
 #if BIFROST_USD_HAS_PYTHON
 #include BIFROST_USD_BOOST_PYTHON
@@ -197,13 +198,15 @@ struct ContextToText {
 
 void makeContextsPrintable() {
   static std::atomic<bool> registered{false};
-  if (registered.load() || Py_IsInitialized == nullptr || Py_IsInitialized() == 0 ||
-      registered.exchange(true)) {
+  if (registered.load() || registered.exchange(true)) {
     return;
   }
-  const PyGILState_STATE gil = PyGILState_Ensure();
-  BIFROST_BOOST_PYTHON::to_python_converter<BifrostResolverContext, ContextToText>();
-  PyGILState_Release(gil);
+  const auto work = [] {
+    BIFROST_BOOST_PYTHON::to_python_converter<BifrostResolverContext, ContextToText>();
+  };
+  if (!PythonBridge::withGil(work)) {
+    registered.store(false);  // an application may start its Python later
+  }
 }
 
 #else
