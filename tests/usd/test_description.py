@@ -15,7 +15,7 @@ from pxr import Sdf, Usd, UsdUtils
 from bifrost.errors import Code, InvalidTraitsException, LocationException
 from bifrost.usd import trial
 from bifrost.usd.description import FrameRange, check_masks, describe, frames
-from bifrost.usd.opening import check
+from bifrost.usd.file_checks import check
 
 SAMPLES = Path(__file__).resolve().parents[2] / "usd_samples"
 ROBOT = SAMPLES / "asset_with_variants" / "robot.usda"

@@ -21,8 +21,9 @@ from bifrost.errors import Code, LocationException
 from bifrost.model.entity_reference import parse, reference_for
 from bifrost.usd.arcs import AssetPathUse, asset_paths, is_expression
 from bifrost.usd.contents import Known, dependencies, files_beside
+from bifrost.usd.file_checks import is_usd
 from bifrost.usd.folder import is_uri, split_path
-from bifrost.usd.opening import is_usd, root_layer
+from bifrost.usd.opening import root_layer
 from bifrost.usd.survey import PACKAGE, extension
 
 

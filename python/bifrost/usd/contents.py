@@ -29,8 +29,9 @@ from bifrost.errors import BifrostError
 from bifrost.model.entity_reference import is_asset_reference, parse
 from bifrost.usd import looking
 from bifrost.usd.arcs import AssetPathUse, Kind, asset_paths, is_expression
+from bifrost.usd.file_checks import check, is_usd, no_usd
 from bifrost.usd.folder import UDIM, is_uri, split_path
-from bifrost.usd.opening import check, is_usd, no_usd, reason
+from bifrost.usd.opening import reason
 from bifrost.usd.survey import PACKAGE, extension
 
 Known = Callable[[list[str]], Sequence[bool]]

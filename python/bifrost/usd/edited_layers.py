@@ -21,8 +21,9 @@ from bifrost.model.entity_reference import is_asset_reference, parse
 from bifrost.usd import working_copies
 from bifrost.usd.arcs import composition_paths
 from bifrost.usd.contents import Contents, Loose, Why, files_beside
+from bifrost.usd.file_checks import is_usd
 from bifrost.usd.folder import is_uri, split_path
-from bifrost.usd.opening import is_usd, layer_below
+from bifrost.usd.opening import layer_below
 from bifrost.usd.publish_units import Owner, Stray, Unit, file_for, is_floating, place_of
 from bifrost.usd.survey import PACKAGE, extension
 from bifrost.usd.working_copies import Origin

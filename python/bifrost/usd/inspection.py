@@ -13,7 +13,7 @@ from typing import Any
 from pxr import Ar, Pcp, Sdf, Tf, Usd
 
 from bifrost.errors import AssetException, BifrostError, Code, LayerException
-from bifrost.usd import opening
+from bifrost.usd import file_checks
 from bifrost.usd import stage as plugin
 from bifrost.usd.dependencies import looked_below
 from bifrost.usd.layer_metadata import about
@@ -85,7 +85,7 @@ def _look_at(name: str, shown: str) -> None:
     if not os.path.isabs(path) or Sdf.Layer.Find(name):  # noqa: PTH117  any resolver's text
         return
     try:
-        opening.check(path)
+        file_checks.check(path)
     except AssetException as error:
         raise about(shown, error) from error.__cause__
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from pxr import Sdf, Tf, UsdGeom
 
 from bifrost.errors import AssetException
-from bifrost.usd import opening
+from bifrost.usd import file_checks, opening
 from bifrost.usd.description import MOST_PRIMS
 
 _MOST_NAMED: Final = 1_000
@@ -82,7 +82,7 @@ def read(path: str, asset_uri: str = "", *, most_prims: int = MOST_PRIMS) -> dic
     except AssetException as error:
         raise about(asset_uri, error) from error.__cause__
     except (Tf.ErrorException, UnicodeDecodeError) as error:  # damage that shows up late
-        raise about(asset_uri, opening.no_usd(path, opening.reason(error))) from error
+        raise about(asset_uri, file_checks.no_usd(path, opening.reason(error))) from error
 
 
 def about(asset_uri: str, error: AssetException) -> AssetException:

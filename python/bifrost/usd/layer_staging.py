@@ -20,8 +20,9 @@ from bifrost.usd.authoring import author, replace
 from bifrost.usd.contents import Contents
 from bifrost.usd.edited_layers import Reach
 from bifrost.usd.extraction import Arc, arcs_of
+from bifrost.usd.file_checks import is_usd
 from bifrost.usd.folder import split_path
-from bifrost.usd.opening import is_usd, root_layer
+from bifrost.usd.opening import root_layer
 from bifrost.usd.publish_units import Unit, is_floating
 from bifrost.usd.rewriting import format_arguments
 from bifrost.usd.survey import PACKAGE, extension, reason

@@ -33,8 +33,9 @@ from bifrost.model.entity_reference import parse
 from bifrost.session import Session, current
 from bifrost.usd.arcs import asset_paths, is_expression
 from bifrost.usd.dependencies import Found
+from bifrost.usd.file_checks import no_usd
 from bifrost.usd.folder import UDIM, is_uri, split_path, tiles_on_disk
-from bifrost.usd.opening import layer_below, no_usd, reason
+from bifrost.usd.opening import layer_below, reason
 from bifrost.usd.reach import Reach, asset_path_names, frames_of, reach
 from bifrost.usd.rewriting import rewrite
 from bifrost.usd.survey import PACKAGE, extension, in_threads

@@ -21,12 +21,7 @@ from pxr import Pcp, Sdf, Tf, Usd
 from bifrost.errors import ConfigurationError
 from bifrost.usd import looking, survey
 from bifrost.usd import stage as plugin
-from bifrost.usd.file_checks import check, glance, is_usd, no_usd
-
-__all__ = [
-    "check", "composition_problems", "glance", "is_usd", "layer_below", "no_usd", "opened", "plain", "reason",
-    "root_layer", "shared_layer", "unresolved",
-]  # fmt: skip
+from bifrost.usd.file_checks import check, glance, no_usd
 
 # File format arguments are part of a layer's identity, and no format knows this one: the same file
 # becomes a layer of our own, anchored where the file is. An anonymous layer would be anchored nowhere.

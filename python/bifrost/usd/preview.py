@@ -27,7 +27,8 @@ from bifrost.errors import BifrostError, Code, InvalidTraitsException
 from bifrost.usd.arcs import asset_paths, is_asset_valued
 from bifrost.usd.colours import NEUTRAL, Colour, Colours
 from bifrost.usd.description import start_time, world_bounds
-from bifrost.usd.opening import is_usd, opened, reason
+from bifrost.usd.file_checks import is_usd
+from bifrost.usd.opening import opened, reason
 from bifrost.usd.shapes import shapes
 from bifrost.usd.surfaces import box
 from bifrost.usd.thumbnail import card_of, thumbnail

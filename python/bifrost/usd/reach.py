@@ -25,9 +25,10 @@ from bifrost.usd import stage as plugin
 from bifrost.usd.arcs import CLIP_TEMPLATE, AssetPathUse, is_expression, uses, uses_at
 from bifrost.usd.contexts import for_root, in_force, resolver_context
 from bifrost.usd.dependencies import Found, anchored, looked_below, walk
+from bifrost.usd.file_checks import no_usd
 from bifrost.usd.folder import is_uri, matching
 from bifrost.usd.inspection import layer_named
-from bifrost.usd.opening import no_usd, reason
+from bifrost.usd.opening import reason
 from bifrost.usd.rewriting import frames
 
 _HASHES: Final = r"(?:\\#)+"

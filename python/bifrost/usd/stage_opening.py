@@ -18,7 +18,7 @@ from bifrost.context import Context, ContextSnapshot
 from bifrost.errors import AssetException, Code, InvalidTraitsException
 from bifrost.model.entity_reference import is_asset_reference, parse, without_format_args
 from bifrost.session import Session
-from bifrost.usd import layer_metadata, opening, permissions, selections
+from bifrost.usd import file_checks, layer_metadata, opening, permissions, selections
 from bifrost.usd import stage as plugin
 from bifrost.usd.closures import Closures, root_state
 from bifrost.usd.contexts import for_root, given, resolver_context
@@ -77,7 +77,7 @@ def open_stage(
     population = None if mask is None else _population(mask, asker)
     plugin.warm()
     try:
-        opening.check(path)
+        file_checks.check(path)
     except AssetException as error:
         raise layer_metadata.about(asker.asset_uri, error) from error.__cause__
     asked = for_root(context, path)
@@ -136,12 +136,12 @@ def _opened(
         with Ar.ResolverContextBinder(bound):
             layer = Sdf.Layer.FindOrOpen(asker.asset_uri)
         if layer is None:
-            raise opening.no_usd(path, f"USD can't open {asker.asset_uri}")
+            raise file_checks.no_usd(path, f"USD can't open {asker.asset_uri}")
         if population is None:
             return Usd.Stage.Open(layer, bound, loading)
         return Usd.Stage.OpenMasked(layer, bound, population, loading)
     except (Tf.ErrorException, UnicodeDecodeError) as error:
-        failed = opening.no_usd(path, opening.reason(error))
+        failed = file_checks.no_usd(path, opening.reason(error))
         raise layer_metadata.about(asker.asset_uri, failed) from error
     except InvalidTraitsException as error:
         raise layer_metadata.about(asker.asset_uri, error) from None

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bifrost.usd import card as cards
+from bifrost.usd.file_checks import is_usd
 from bifrost.usd.folder import UDIM
-from bifrost.usd.opening import is_usd, opened
+from bifrost.usd.opening import opened
 from bifrost.usd.picture import picture
 
 if TYPE_CHECKING:

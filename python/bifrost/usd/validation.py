@@ -39,9 +39,10 @@ from bifrost.usd.contents import (
     entity_references,
     files_beside,
 )
+from bifrost.usd.file_checks import is_usd
 from bifrost.usd.folder import split_path
 from bifrost.usd.naming import NAME, error, shown, warning
-from bifrost.usd.opening import is_usd, opened, plain, reason, root_layer
+from bifrost.usd.opening import opened, plain, reason, root_layer
 from bifrost.usd.survey import PACKAGE, extension
 
 Validator = Callable[[Path, Draft, Known], Iterable[Finding]]

@@ -27,11 +27,12 @@ from bifrost.model.resolution import Resolution
 from bifrost.pipeline.cache import subject_of
 from bifrost.session import Session
 from bifrost.tiers.tier import FOREVER, Entry
-from bifrost.usd import opening, selections
+from bifrost.usd import file_checks, selections
 from bifrost.usd import stage as plugin
 from bifrost.usd.contexts import given, resolver_context
+from bifrost.usd.file_checks import no_usd
 from bifrost.usd.folder import is_uri
-from bifrost.usd.opening import no_usd, reason
+from bifrost.usd.opening import reason
 from bifrost.usd.variant_names import default_path, no_such_prim, parsed_path
 from bifrost.usd.variants import VariantSet, all_variant_sets, variant_sets
 
@@ -117,7 +118,7 @@ class _Look:
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         location = asked.locate()
-        opening.glance(location)  # making a context reads it
+        file_checks.glance(location)  # making a context reads it
         if is_uri(asked.asset_uri):
             plugin.register_plugin()
         else:

@@ -16,7 +16,8 @@ from bifrost.errors import Code, LocationException
 from bifrost.model.entity_reference import reference_for
 from bifrost.usd.arc_sources import saved
 from bifrost.usd.contents import copies, files_beside
-from bifrost.usd.opening import is_usd, shared_layer
+from bifrost.usd.file_checks import is_usd
+from bifrost.usd.opening import shared_layer
 from bifrost.usd.retargeting import Move
 from bifrost.usd.survey import PACKAGE, extension
 
