@@ -182,7 +182,8 @@ def alone(work: Callable[[], str]) -> str:
     """
     Return what *work* returns on a thread of its own, and raise what it raises.
 
-    Ctrl-C does not reach it: the plugin calls on a thread that is not Python's main one.
+    The plugin calls on one already, but where it had to start Python first: then this is USD's. Ctrl-C
+    does not reach it: neither is Python's main thread.
     """
     outcome: dict[str, Any] = {}
 
