@@ -236,7 +236,7 @@ class VersionInfoTrait_v1:
         """
         Sets the number property.
 
-        Its number; versions of an asset count from 1 without gaps.
+        Its number, from 1 up; a later version has a greater one.
         """
         if not type(number) is int:
             raise TypeError("number must be a 'int'.")
@@ -246,7 +246,7 @@ class VersionInfoTrait_v1:
         """
         Gets the value of the number property or the supplied default.
 
-        Its number; versions of an asset count from 1 without gaps.
+        Its number, from 1 up; a later version has a greater one.
         """
         value = self.__data.getTraitProperty(self.kId, "number")
         if value is None:
