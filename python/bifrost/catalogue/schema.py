@@ -204,7 +204,7 @@ rules: Final = sa.Table(
     # An asset's id, or with a final `*` every id that begins so.
     sa.Column("assets", Text, nullable=False),
     sa.Column("action", Text, nullable=False),
-    # A user's name, or `*` for anybody who says who they are.
+    # A user's name, `role:<name>`, or `*` for anybody who says who they are.
     sa.Column("user", Text, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("created_by", Text, nullable=False),

@@ -25,7 +25,7 @@ SCHEME: Final = "bifrost"
 PREFIX: Final = f"{SCHEME}:///assets/"
 LATEST: Final = "latest"
 
-# USD appends these to an identifier; they are the file format's business, never a manager's (T13).
+# USD appends these to an identifier; they are the file format's business, never a manager's.
 _FORMAT_ARGS: Final = ":SDF_FORMAT_ARGS:"
 
 # RFC 3986 pchar without "@" (it ends an asset path in .usda), with "<>" (USD looks for "<UDIM>"

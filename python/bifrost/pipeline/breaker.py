@@ -3,7 +3,7 @@
 Leaves a manager alone that is down.
 
 Of our own making: pybreaker holds its lock during the call, and circuitbreaker, purgatory and others
-let every waiting thread probe at once (libraries.md has the measurements).
+let every waiting thread probe at once.
 """
 
 from __future__ import annotations
