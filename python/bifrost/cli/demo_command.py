@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import click
 
+from bifrost.cli.columns import print_columns
 from bifrost.errors import BifrostError
 
 _TIMEOUT_S: Final = 300.0
@@ -150,7 +151,7 @@ def _show_table(resolutions: Sequence[dict[str, Any]], home: Path) -> None:
     for row in resolutions:
         cost, path = f"{row['microseconds']:.0f}", row["path"].removeprefix(f"{home}{os.sep}")
         rows.append((row["reference"], row["version"], row["tier"], cost, path))
-    _show_columns(rows)
+    print_columns(rows[0], rows[1:])
 
 
 def _show_costs(
@@ -161,7 +162,7 @@ def _show_costs(
         calls = str(runs[0]["stats"]["crossings"]) if "stats" in runs[0] else "none"
         warm, opened = (median(run[key] for run in runs) for key in ("warm_ms", "open_ms"))
         rows.append((name, f"{warm:.1f}", f"{opened:.1f}", calls, _tiers(runs[0])))
-    _show_columns(rows)
+    print_columns(rows[0], rows[1:])
     click.echo(
         f"Medians of {_PAIRS} for the second open and for plain paths. Start-up, once per process, "
         "is OpenUSD's\nschemas and, by reference, the plugin and its cache; the first open also "
@@ -172,13 +173,6 @@ def _show_costs(
 def _tiers(run: dict[str, Any]) -> str:
     counted = Counter(row["tier"] for row in run.get("resolutions", []))
     return ", ".join(f"{tier} {count}" for tier, count in counted.most_common())
-
-
-def _show_columns(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
 
 
 def _conclude(

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bifrost.cli.columns import aligned
 from bifrost.model.entity_reference import parse, reference_for
 
 if TYPE_CHECKING:
-    from bifrost.catalogue import Catalogue
     from bifrost.catalogue.analysis import Reached
+    from bifrost.catalogue.graph import Graph
     from bifrost.catalogue.graphs import GraphEdge
 
 _STRENGTHS = ("strong", "weak", "reference")
@@ -71,7 +72,7 @@ def dependencies(
     asset: tuple[str, str | None], depth: int | None, strengths: Sequence[str], as_json: bool
 ) -> None:
     """List what an asset needs, nearest first."""
-    found = _catalogue().graph.dependencies(*asset, depth=depth, strengths=strengths or None)
+    found = _graph().dependencies(*asset, depth=depth, strengths=strengths or None)
     _print_reached(found, as_json)
 
 
@@ -89,7 +90,7 @@ def dependents(
     as_json: bool,
 ) -> None:
     """List what needs an asset, nearest first."""
-    found = _catalogue().graph.dependents(
+    found = _graph().dependents(
         *asset, depth=depth, strengths=strengths or None, every_version=every_version
     )
     _print_reached(found, as_json)
@@ -108,7 +109,7 @@ def impact(
 
     Those that stay with a version that they pin are marked.
     """
-    found = _catalogue().graph.impact(*asset, depth=depth, strengths=strengths or None)
+    found = _graph().impact(*asset, depth=depth, strengths=strengths or None)
     _print(
         as_json,
         [each._asdict() for each in found],
@@ -139,7 +140,7 @@ def cycles(strengths: Sequence[str], as_json: bool) -> None:
 
     Along strong relationships, unless --strength says which.
     """
-    found = _catalogue().graph.cycles(strengths=strengths or _STRENGTHS[:1])
+    found = _graph().cycles(strengths=strengths or _STRENGTHS[:1])
     rows = [
         {"assets": each.assets, "example": [node.reference for node in each.example]}
         for each in found
@@ -153,7 +154,7 @@ def cycles(strengths: Sequence[str], as_json: bool) -> None:
 @_AS_JSON
 def orphans(types: Sequence[str], limit: int, as_json: bool) -> None:
     """List assets that no version of another one needs."""
-    found = _catalogue().graph.orphans(types=types or None, limit=limit)
+    found = _graph().orphans(types=types or None, limit=limit)
     if len(found) == limit:
         click.echo(f"the first {limit}; --limit shows more", err=True)
     _print(
@@ -185,7 +186,7 @@ def path(
 
     The exit code is 1 where there is none.
     """
-    relationships = _catalogue().graph
+    relationships = _graph()
     way = relationships.path(source, target, strengths=strengths or None)
     if way is None:
         ends = reference_for(*source), reference_for(*target)
@@ -213,7 +214,7 @@ def order(
     ASSETS and what they need, or everything where none is given. Along strong relationships, unless
     --strength says which.
     """
-    found = _catalogue().graph.order(assets or None, strengths=strengths or _STRENGTHS[:1])
+    found = _graph().order(assets or None, strengths=strengths or _STRENGTHS[:1])
     references = [node.reference for node in found]
     _print(as_json, references, lambda: "\n".join(references))
 
@@ -235,7 +236,7 @@ def diff(
     \b
     bifrost graph diff 'bifrost:///assets/shot?version=3' bifrost:///assets/shot
     """
-    found = _catalogue().graph.diff(before, after, strengths=strengths or None)
+    found = _graph().diff(before, after, strengths=strengths or None)
     rows = {
         "added": [_edge(edge) for edge in found.added],
         "removed": [_edge(edge) for edge in found.removed],
@@ -256,7 +257,9 @@ def check(ctx: click.Context, as_json: bool) -> None:
 
     The exit code is 1 where there are any, warnings aside.
     """
-    found = _catalogue().validate_relationships()
+    from bifrost.host import bifrost_host
+
+    found = bifrost_host.validate_relationships()
     _print(
         as_json,
         [each._asdict() for each in found],
@@ -311,7 +314,7 @@ def export(
 
     extension = out.suffix.lstrip(".").lower() if out else ""
     form = form or (extension if extension in FORMS else "dot")
-    part = _catalogue().graph.subgraph(
+    part = _graph().subgraph(
         assets or None, direction=direction, depth=depth, strengths=strengths or None
     )
     text = write(part, form, ", ".join(reference_for(*asset) for asset in assets[:3]))
@@ -324,10 +327,10 @@ def export(
         raise click.ClickException(f"{out}: {error.strerror or error}") from error
 
 
-def _catalogue() -> Catalogue:
-    from bifrost import session
+def _graph() -> Graph:
+    from bifrost.host import bifrost_host
 
-    return session.current().own_catalogue("bifrost graph")
+    return bifrost_host.graph
 
 
 def _print(as_json: bool, rows: Any, text: Callable[[], str]) -> None:
@@ -353,13 +356,7 @@ def _print_reached(found: Sequence[Reached], as_json: bool) -> None:
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> str:
     cells = [list(map(str, row)) for row in rows]
-    if not cells:
-        return empty
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    return "\n".join(
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (heads, *cells)
-    )
+    return aligned(heads, cells) if cells else empty
 
 
 def _line(edge: GraphEdge) -> str:

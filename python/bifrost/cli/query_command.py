@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from bifrost.cli.columns import print_columns, printable
+
 if TYPE_CHECKING:
     from bifrost.catalogue.query import QueryPage
     from bifrost.host import BifrostHostInterface
@@ -126,7 +128,7 @@ def _write(
     elif sys.stdout.isatty():
         _print_rich(rows, columns)
     else:
-        click.echo(_aligned(rows, columns))
+        print_columns(columns, [[_cell(row.get(each)) for each in columns] for row in rows])
 
 
 def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -144,17 +146,8 @@ def _print_rich(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
 
     table = Table(*columns)
     for row in rows:
-        table.add_row(*(Text(_printable(row.get(column))) for column in columns))
+        table.add_row(*(Text(printable(_cell(row.get(column)))) for column in columns))
     Console().print(table)
-
-
-def _aligned(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    cells = [list(columns), *([_printable(row.get(each)) for each in columns] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    )
 
 
 def _cell(value: Any) -> str:
@@ -166,11 +159,6 @@ def _cell(value: Any) -> str:
         case list() if all(isinstance(each, str) for each in value):
             return " ".join(value)
     return json.dumps(value, ensure_ascii=False)
-
-
-def _printable(value: Any) -> str:
-    # What somebody wrote into the metadata must not move a terminal's cursor.
-    return "".join(ch if ch.isprintable() else " " for ch in _cell(value))
 
 
 def _say(text: str) -> None:

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from bifrost.cli.columns import aligned, printable
+
 _LEAST_WAIT_S: Final = 0.1
 _DAY_S: Final = 86_400.0
 _OPERATION: Final = (
@@ -184,7 +186,7 @@ def _shown(tables: Sequence[_Table]) -> str:
     if not tables:
         return "nothing yet\n"
     if not sys.stdout.isatty():
-        return "\n".join(_aligned(table) for table in tables)
+        return "\n".join(f"{aligned(table.columns, table.rows)}\n" for table in tables)
     from rich.console import Console
 
     console = Console()
@@ -204,21 +206,6 @@ def _drawn(tables: Sequence[_Table]) -> Any:
         for column in one.columns[1:]:
             column.justify = "right"
         for row in table.rows:
-            one.add_row(*(Text(_printable(cell)) for cell in row))
+            one.add_row(*(Text(printable(cell)) for cell in row))
         drawn.append(one)
     return Group(*drawn)
-
-
-def _aligned(table: _Table) -> str:
-    cells = [table.columns, *(tuple(map(_printable, row)) for row in table.rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    )
-    return "\n".join(lines) + "\n"
-
-
-def _printable(text: str) -> str:
-    # What another process serves must not move this terminal's cursor.
-    return "".join(ch if ch.isprintable() else " " for ch in text)
