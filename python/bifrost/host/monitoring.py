@@ -17,7 +17,7 @@ from bifrost.host.asking import Asking
 from bifrost.host.recording import failure_code, recorded_calls, traceparent_of
 from bifrost.model.request import Operation
 from bifrost.monitoring import tracing
-from bifrost.monitoring.recorder import no_calls
+from bifrost.monitoring.recorder import hit_rate, no_calls
 from bifrost.tiers.fork import reset_in_child
 
 if TYPE_CHECKING:
@@ -195,10 +195,8 @@ def resolver_counters() -> dict[str, int] | None:
 
 
 def with_hit_rate(counters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *counters* with the percentage of questions that they say were answered; 0.0 of none."""
-    hits, misses = counters.get("hits", 0), counters.get("misses", 0)
-    rate = 100.0 * hits / (hits + misses) if hits + misses else 0.0
-    return {**counters, "hit_rate": rate}
+    """Return *counters* with their `hit_rate`, in percent."""
+    return {**counters, "hit_rate": hit_rate(counters)}
 
 
 def _resources(counters: Mapping[str, Any]) -> dict[str, Any]:

@@ -261,6 +261,12 @@ def success_rate(elements: int, failed: int) -> float:
     return 100.0 * max(0, elements - failed) / max(1, elements)
 
 
+def hit_rate(counters: Mapping[str, float]) -> float:
+    """Return the percentage of questions that *counters* (`hits`, `misses`) were answered; 0.0 of none."""
+    hits, misses = counters.get("hits", 0), counters.get("misses", 0)
+    return 100.0 * hits / (hits + misses) if hits + misses else 0.0
+
+
 def _clean(name: str) -> str:
     """Return *name* as a text that can be sent: of bounded length, without lone surrogates."""
     return str(name)[:_LONGEST_NAME].encode("utf-8", "replace").decode()

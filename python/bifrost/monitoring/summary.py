@@ -9,7 +9,7 @@ from math import inf, isfinite, nan
 from typing import Any
 
 from bifrost.monitoring.families import PREFIX, Sample
-from bifrost.monitoring.recorder import success_rate
+from bifrost.monitoring.recorder import hit_rate, success_rate
 
 _OPERATION = f"{PREFIX}operation_"
 _CACHE = f"{PREFIX}cache_"
@@ -37,8 +37,7 @@ def summary(samples: Iterable[Sample]) -> dict[str, Any]:
     operations: Mapping[str, _Operation] = found["operations"]
     found["operations"] = {name: each.shown() for name, each in sorted(operations.items())}
     for tier in found["tiers"].values():
-        asked = tier.get("hits", 0) + tier.get("misses", 0)
-        tier["hit_rate"] = 100.0 * tier.get("hits", 0) / asked if asked else 0.0
+        tier["hit_rate"] = hit_rate(tier)
     return found
 
 
