@@ -6,6 +6,7 @@
 
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "usd.h"
 
@@ -22,6 +23,10 @@ TF_DEBUG_CODES(
 BIFROST_USD_NAMESPACE_CLOSE
 
 namespace bifrost {
+
+// *text* with `\x1b` and the like for control characters, ends of lines among them: a name in it
+// may be anybody's, and is not to move a cursor or to begin a line of its own.
+std::string printable(std::string_view text);
 
 // Warns about *subject* (a reference, or a part of Bifrost), once for each (subject, code).
 // Call it with no lock held: a diagnostic delegate may be Python and want the GIL.

@@ -15,6 +15,7 @@ import logging
 from typing import Final, TextIO
 
 from bifrost.context import effective
+from bifrost.control_characters import escaped, in_one_line
 from bifrost.errors import PermissionDeniedException
 from bifrost.redaction import redacted
 
@@ -32,7 +33,8 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 class ContextFilter(logging.Filter):
     """
-    Puts who asks on every record, and takes secrets out of it. It lets every record pass.
+    Puts who asks on every record, and takes secrets out of it. It lets every record pass. What Bifrost
+    itself logs is one line, without control characters, whatever names are in it.
 
     It belongs on a handler: a logger's filters don't see what its children log. A record's message,
     arguments, exception, stack and extra texts are without secrets from here on, for every handler that
@@ -42,7 +44,7 @@ class ContextFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Change *record* in place; True."""
         for name, text in zip(FIELDS, _about_the_context(), strict=True):
-            record.__dict__.setdefault(name, text)
+            record.__dict__.setdefault(name, in_one_line(text))
         _redact_message(record)
         _redact_exception(record)
         for name, value in vars(record).items():
@@ -115,6 +117,8 @@ def _redact_message(record: logging.LogRecord) -> None:
         message = f"{record.msg} {record.args!r}"
         record.msg, record.args = message, ()
     clean = redacted(message)
+    if str(record.name).partition(".")[0] == _OURS:
+        clean = in_one_line(clean)
     if clean != message:
         record.msg, record.args = clean, ()
 
@@ -123,7 +127,7 @@ def _redact_exception(record: logging.LogRecord) -> None:
     if record.exc_info and not record.exc_text:
         record.exc_text = _FORMATTER.formatException(record.exc_info)
     if record.exc_text:
-        clean = redacted(record.exc_text)
+        clean = escaped(redacted(record.exc_text))
         if clean != record.exc_text:
             # A handler that formats exceptions by itself would show what was taken out.
             record.exc_text, record.exc_info = clean, None
@@ -132,3 +136,4 @@ def _redact_exception(record: logging.LogRecord) -> None:
 
 
 _FORMATTER: Final = logging.Formatter()
+_OURS: Final = "bifrost"

@@ -38,6 +38,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Final
 
+from bifrost.control_characters import escaped
 from bifrost.redaction import redacted
 
 
@@ -82,8 +83,8 @@ class BifrostError(Exception):
     code: str = "bifrost"
 
     def __init__(self, message: str) -> None:
-        # A manager may have quoted what it was sent, a token among it.
-        message = redacted(message)
+        # A manager may have quoted what it was sent, a token among it, or a name that moves cursors.
+        message = escaped(redacted(message))
         super().__init__(message)
         self.message = message
 

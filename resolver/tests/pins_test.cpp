@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "allowed_roots.h"
+#include "diagnostics.h"
 #include "pins.h"
 
 namespace {
@@ -141,6 +142,16 @@ void rootsAreReadFromSettings() {
         "[resolve]\nallowed_roots = [\"/a\"]", "[resolve]\nallowed_roots"}) {
     expect(!bifrost::AllowedRoots(allowedRootsIn(text)).hold("/a"), text);
   }
+}
+
+void warningsAreOneHarmlessLine() {
+  using bifrost::printable;
+  expect(printable("a\n\x1b[2J\x7f") == "a\\x0a\\x1b[2J\\x7f", "controls are shown");
+  expect(printable("\xc2\x9b"
+                   "31m \xc2\xa0\xc3\xa4") ==
+             "\\x9b"
+             "31m \xc2\xa0\xc3\xa4",
+         "those of Latin-1 too, and no letters");
 }
 
 void badFilesPinNothing() {
@@ -278,6 +289,7 @@ int main(int argc, char** argv) {
   foldersOfOtherSites();
   whatIsOutsideTheRootsIsAFailure();
   rootsAreReadFromSettings();
+  warningsAreOneHarmlessLine();
   badFilesPinNothing();
   everythingThatJsonCanSay();
   aLongTextOfEscapesIsReadInOneGo();

@@ -23,6 +23,7 @@ from bifrost.catalogue import schema
 from bifrost.catalogue.backend import Trouble
 from bifrost.catalogue.fork_gate import GATE
 from bifrost.errors import CatalogueError
+from bifrost.folders import make_folder
 
 # "Bfst" in the file's header, so that another program's database is never taken for ours.
 APPLICATION_ID: Final = 0x42667374
@@ -45,7 +46,7 @@ class SqliteBackend:
         self._file = path
         self._lock_timeout_s = lock_timeout_s
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         except OSError as error:
             raise CatalogueError(f"{path}: its folder can't be made: {error.strerror}") from error
 

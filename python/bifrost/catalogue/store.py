@@ -28,6 +28,7 @@ from urllib.parse import quote, unquote
 
 from bifrost.catalogue.records import Staged, shown
 from bifrost.errors import AssetException, Code, LocationException, StorageException
+from bifrost.folders import make_folder
 
 STAGING: Final = ".staging"
 ASIDE: Final = ".aside"
@@ -84,7 +85,7 @@ class Store:
         """
         folder = self.root / STAGING / uuid.uuid4().hex
         try:
-            folder.mkdir(parents=True)
+            make_folder(folder)
         except OSError as error:
             raise _unusable(error) from error
         return folder
@@ -123,7 +124,7 @@ class Store:
         """
         target = self.folder_of(asset_id, number)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             if target.exists():
                 self.put_back(target)
             (staged.folder / (_MARK + staged.folder.name)).touch()
@@ -142,9 +143,9 @@ class Store:
         origin = self.staged_from(folder)
         if origin is None or origin.exists():
             aside = self.root / ASIDE
-            aside.mkdir(exist_ok=True)
+            make_folder(aside)
             origin = aside / f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
-        origin.parent.mkdir(exist_ok=True)
+        make_folder(origin.parent)
         folder.rename(origin)
 
     def staged_from(self, folder: Path) -> Path | None:
@@ -186,7 +187,7 @@ class Store:
         folder = self.folder_of(asset_id, number) / _BESIDE
         target = folder / name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             part = folder / f".{name}-{uuid.uuid4().hex[:8]}"
             with part.open("xb") as file:
                 file.write(content)
@@ -281,7 +282,7 @@ def _copy(source: Source, folder: Path) -> Copied:
             code=Code.NOT_A_FILE,
         )
     target = folder / parts
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     digest = hashlib.sha256()
     with _opened(source.path) as original, target.open("xb") as copy:
         before = os.fstat(original.fileno())

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import click
 
+from bifrost.control_characters import in_one_line
 from bifrost.errors import AssetException, BifrostError
 from bifrost.redaction import redacted
 
@@ -214,7 +215,7 @@ def failed(error: Exception) -> int:
     if isinstance(error, AssetException) and error.asset_uri not in message:
         message = f"{error.asset_uri}: {message}"
     with contextlib.suppress(BrokenPipeError):
-        click.echo(f"bifrost: {message}", err=True)
+        click.echo(in_one_line(f"bifrost: {message}"), err=True)
     return 1
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bifrost.control_characters import escaped
 from bifrost.errors import AssetException, Code, exception_for
 from bifrost.model.request import Request
 from bifrost.redaction import redacted
@@ -33,7 +34,7 @@ class Failure:
 
     def __post_init__(self) -> None:
         # A manager may have quoted what it was sent. Failures are cached, and sent to C++.
-        object.__setattr__(self, "message", redacted(self.message))
+        object.__setattr__(self, "message", escaped(redacted(self.message)))
 
     @property
     def is_outage(self) -> bool:
