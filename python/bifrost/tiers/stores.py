@@ -14,8 +14,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
-# Slots of 64 bytes in the lock file, one for each read in progress on the host.
+# Slots of 64 bytes in the lock file, one for each read in progress on the host; before them, LMDB's
+# own 128 bytes.
 _MAX_READERS: Final = 1024
+_SLOT: Final = 64
+_BEFORE_SLOTS: Final = 128
+_BLOCK: Final = 512
 _MARGIN: Final = 1 << 20
 
 
@@ -165,7 +169,10 @@ def _check(folder: StoreFolder, name: str) -> bool:
 def _environment(lmdb: Any, path: str, map_size: int, *, readonly: bool) -> Any:
     # Without a writable lock file readers can't announce themselves. They need not: whoever could
     # write, and reuse their pages, has the same trouble with it.
-    is_locking = not readonly or os.access(os.path.join(path, "lock.mdb"), os.W_OK)
+    locks = os.path.join(path, "lock.mdb")
+    is_locking = not readonly or os.access(locks, os.W_OK)
+    if is_locking:
+        _allocate(locks, _BEFORE_SLOTS + _SLOT * _MAX_READERS)
     return lmdb.open(
         path,
         map_size=map_size,
@@ -177,3 +184,21 @@ def _environment(lmdb: Any, path: str, map_size: int, *, readonly: bool) -> Any:
         max_readers=_MAX_READERS,
         lib_version=0,
     )
+
+
+def _allocate(path: str, size: int) -> None:
+    """
+    Make sure that the file has its blocks, all of *size*. Call it before the file is mapped.
+
+    LMDB makes its lock file a hole and maps it. On a full disk whoever touches a page of that hole dies
+    of SIGBUS, and the application with them; here it is an error.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        is_hole = os.fstat(descriptor).st_blocks * _BLOCK < size
+        if is_hole and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+    finally:
+        os.close(descriptor)
