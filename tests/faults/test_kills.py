@@ -32,8 +32,8 @@ from killing import Killer
 SAMPLES = Path(__file__).resolve().parents[2] / "usd_samples"
 OLD_CATALOGUE = Path(__file__).resolve().parents[1] / "unit" / "data" / "catalogue_0001.sqlite"
 TOGETHER = ("rock", "moss")
-# Publishes of one show; the next one is new, or the last rounds would check what the first ones made.
-SHOW_ROUNDS = 25
+# So long two assets grow; then come new ones, or the last rounds would check what the first ones made.
+GROWING_ROUNDS = 10
 # A round may be over before it is killed, and a process that has just begun may be killed in vain.
 LANDED_PART = 0.4
 BROKEN = {"missing_file", "wrong_content", "index"}
@@ -93,11 +93,12 @@ class TestPublishing:
         source.mkdir()
         for turn in range(2):
             killer.run(work.publish, str(source), TOGETHER, f"first {turn}")
-        told = {}
         for turn, which in every_round(5):
-            if turn % SHOW_ROUNDS == 0:
-                names = [f"{name}_{turn}" for name in TOGETHER]
-                told = {}
+            if turn % GROWING_ROUNDS == 0:
+                with Catalogue.open(catalogue_url, store=store) as catalogue:
+                    for asset in catalogue.assets():
+                        catalogue.delete(asset.asset_id)
+                names, told = [f"{name}_{turn}" for name in TOGETHER], {}
             for text, results in killer.kill(work.publish, str(source), names, f"{turn}"):
                 told.update(dict.fromkeys(results, text))
             with Catalogue.open(catalogue_url, store=store, clock=in_two_hours) as catalogue:
