@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The only file that knows which OpenUSD it is built against.
+// The only file that knows where OpenUSD's headers are; usd_version.h knows which OpenUSD it is.
 //
 // The `pxr-*-dev` wheels have <pxr/ar/resolver.h> and a namespace macro for each library; an
 // OpenUSD installation (24.08 and later; usdview, Maya, Houdini) has <pxr/usd/ar/resolver.h> and
@@ -18,6 +18,7 @@
 #else
 #define BIFROST_USD_HAS_PYTHON 0
 #endif
+#include "usd_version.h"  // behind weak_python.h: the wheels' headers bring Python's
 
 #if __has_include(<pxr/usd/ar/resolver.h>)
 
@@ -41,11 +42,6 @@
 #include <pxr/usd/ar/resolverContext.h>
 #include <pxr/usd/ar/resolverContextBinder.h>
 
-#define BIFROST_USD_MINOR PXR_MINOR_VERSION
-#define BIFROST_USD_PATCH PXR_PATCH_VERSION
-#define BIFROST_USD_NAMESPACE_OPEN PXR_NAMESPACE_OPEN_SCOPE
-#define BIFROST_USD_NAMESPACE_CLOSE PXR_NAMESPACE_CLOSE_SCOPE
-#define BIFROST_USD_USING PXR_NAMESPACE_USING_DIRECTIVE
 #if __has_include(<pxr/external/boost/python.hpp>)
 #define BIFROST_USD_BOOST_PYTHON <pxr/external/boost/python.hpp>
 #define BIFROST_BOOST_PYTHON pxr_boost::python
@@ -76,11 +72,6 @@
 #include <pxr/vt/dictionary.h>
 #include <pxr/vt/value.h>
 
-#define BIFROST_USD_MINOR AR_MINOR_VERSION
-#define BIFROST_USD_PATCH AR_PATCH_VERSION
-#define BIFROST_USD_NAMESPACE_OPEN AR_NAMESPACE_OPEN_SCOPE
-#define BIFROST_USD_NAMESPACE_CLOSE AR_NAMESPACE_CLOSE_SCOPE
-#define BIFROST_USD_USING AR_NAMESPACE_USING_DIRECTIVE
 #define BIFROST_USD_BOOST_PYTHON <pxr/boost/python.hpp>
 #define BIFROST_BOOST_PYTHON pxr_boost::python
 

@@ -46,8 +46,16 @@ set_target_properties(usd_ms PROPERTIES
 """
 
 
-def lay_out(folder: Path, *, with_python: bool = True) -> Path:
-    """Write the installation into *folder* and return it: what `-Dpxr_DIR` wants."""
+def lay_out(folder: Path, *, with_python: bool = True, version: str = "") -> Path:
+    """
+    Write the installation into *folder* and return it: what `-Dpxr_DIR` wants.
+
+    Args:
+        folder: Where to.
+        with_python: Whether this OpenUSD has Python.
+        version: What it says it is, such as `26.11`; by default what it is. What is built against
+            another version fits no OpenUSD that is here.
+    """
     for name, place in _FOLDERS.items():
         wheel = importlib.metadata.distribution(f"pxr-{name}-dev")
         source = Path(str(wheel.locate_file(f"pxr-{name}/include/pxr/{name}")))
@@ -57,13 +65,15 @@ def lay_out(folder: Path, *, with_python: bool = True) -> Path:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(_moved(header.read_text()))
     usd = importlib.metadata.distribution("usd-core")
-    minor, patch = (int(part) for part in usd.version.split(".")[:2])
+    minor, patch = (int(part) for part in (version or usd.version).split(".")[:2])
     namespace = f"pxrInternal_v0_{minor}_{patch}__pxrReserved__"
     python = "#define PXR_PYTHON_SUPPORT_ENABLED 1" if with_python else ""
     pxr = _PXR_H.format(minor=minor, patch=patch, namespace=namespace, python=python)
     (folder / "include" / "pxr" / "pxr.h").write_text(pxr)
     (library,) = Path(str(usd.locate_file("usd_core.libs"))).glob("libusd_ms-*.so")
-    (folder / "pxrConfig.cmake").write_text(_CONFIG.format(version=usd.version, library=library))
+    (folder / "pxrConfig.cmake").write_text(
+        _CONFIG.format(version=f"{minor}.{patch}", library=library)
+    )
     return folder
 
 

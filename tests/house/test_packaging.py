@@ -28,19 +28,28 @@ GROUPS = {
 }
 
 
+LOCKS = ROOT / ".ci" / "requirements"
+# `name==version`, for some a marker, and the hash of each of its files.
+PIN = re.compile(
+    r"^([a-z0-9-]+)==([^ ;]+)(?: ; [^\\]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$",
+    re.MULTILINE,
+)
+
+
+def locked(group):
+    return (LOCKS / f"{group}.txt").read_text(encoding="utf-8")
+
+
 def pins(group):
-    lines = (
-        (ROOT / ".ci" / "requirements" / f"{group}.txt").read_text(encoding="utf-8").splitlines()
-    )
-    return dict(line.split("==") for line in lines if not line.startswith("#"))
+    return {name: version for name, version, _ in PIN.findall(locked(group))}
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_what_the_project_asks_for_is_what_is_pinned(group):
-    locked = pins(group)
+    pinned = pins(group)
 
     for requirement in map(Requirement, GROUPS[group]):
-        version = locked[canonicalize_name(requirement.name)]
+        version = pinned[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version, prereleases=True), requirement
 
 
@@ -51,6 +60,27 @@ def test_a_package_has_one_version_in_all_lock_files():
             versions.setdefault(name, set()).add(version)
 
     assert {} == {name: each for name, each in versions.items() if len(each) > 1}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_pin_has_hashes_and_nothing_else_is_in_a_lock_file(group):
+    """What pip is given hashes for, it installs from no other file, whatever an index serves."""
+    rest = PIN.sub("", locked(group)).splitlines()
+
+    assert [] == [line for line in rest if line and not line.startswith("#")]
+    assert pins(group)
+
+
+def test_every_pinned_package_is_listed_with_its_licence():
+    rows = [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))
+        for line in (LOCKS / "licences.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ") and not line.startswith("| package ")
+    ]
+
+    pinned = {pin for group in GROUPS for pin in pins(group).items()}
+    assert pinned == {(name, version) for name, version, _, _ in rows}
+    assert [] == [name for name, _, licence, _ in rows if not licence]
 
 
 def test_the_plugin_is_built_for_the_openusd_that_is_installed_with_it():
@@ -66,7 +96,7 @@ def test_the_plugin_is_built_for_the_openusd_that_is_installed_with_it():
 def test_the_shipped_description_is_what_would_be_generated():
     shipped = json.loads((ROOT / "plugInfo.json").read_text(encoding="utf-8"))
 
-    assert env.plug_info(["bifrost"], "libbifrost.so") == shipped
+    assert env.plug_info(["bifrost"], env.LOADER) == shipped
 
 
 def test_the_plugin_needs_no_python_to_be_loaded():

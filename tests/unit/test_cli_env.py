@@ -82,3 +82,21 @@ def test_a_run_removes_folders_whose_plugin_is_gone(plugin, tmp_path, monkeypatc
 
     (root,) = (tmp_path / FOLDER / "home" / "cache").iterdir()
     assert 1 == len(list(root.iterdir()))
+
+
+def test_an_installed_plugin_that_this_pythons_openusd_cannot_load_is_told(
+    plugin, monkeypatch, capsys
+):
+    """On stderr, as the variables may be for another application; a named plugin is for one."""
+    (plugin / "build_info.json").write_text(json.dumps({"usd_version": "26.8"}))
+    monkeypatch.setattr("bifrost.usd.env.usd_core_here", lambda: "26.11")
+
+    assert 0 == run(["usd", "env"])
+    assert "" == capsys.readouterr().err
+
+    monkeypatch.delenv("BIFROST_PLUGIN_DIR")
+    monkeypatch.setattr("bifrost.usd.env.installed_folder", lambda: plugin)
+    assert 0 == run(["usd", "env"])
+    output, error = capsys.readouterr()
+    assert "is built for OpenUSD 26.8, and this is OpenUSD 26.11" in error
+    assert "PXR_PLUGINPATH_NAME" in output

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -261,3 +262,35 @@ def test_finding_the_plugin_imports_nothing_of_openusd():
     )
 
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_openusd_is_told_to_load_the_loader_where_there_is_one(environ, tmp_path):
+    """It looks at which OpenUSD it is in; a plugin without one is loaded itself."""
+    loader = tmp_path / "plugin" / "libbifrost_loader.so"
+    assert tmp_path / "plugin" / "libbifrost.so" == env.entry(env.library(environ))
+    loader.touch()
+
+    values = env.variables(["bal"], environ=environ)
+
+    assert str(loader) == described(values)["LibraryPath"]
+    assert env.describes(tmp_path / "plugin", env.library(environ))
+    assert env.describes(Path(values["PXR_PLUGINPATH_NAME"]), env.library(environ))
+
+
+@pytest.mark.parametrize(
+    ("built", "here", "wrong"),
+    [
+        ("26.8", "26.8", False),
+        ("2608", "26.8", False),
+        ("26.8", "26.11", True),
+        ("", "26.8", False),
+    ],
+)
+def test_only_a_plugin_that_is_built_for_another_openusd_is_wrong(tmp_path, built, here, wrong):
+    """What says nothing of itself is not refused: the loader will look."""
+    (tmp_path / "build_info.json").write_text(json.dumps({"usd_version": built} if built else {}))
+
+    text = env.mismatch(tmp_path / "libbifrost.so", here)
+
+    assert wrong == ("is built for OpenUSD 26.8, and this is OpenUSD 26.11; build it" in text)
+    assert wrong == bool(text)

@@ -21,6 +21,17 @@ def _schemes(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> t
         raise click.BadParameter(error.message) from error
 
 
+def _warn_of_another_openusd() -> None:
+    """Say so where this Python's own OpenUSD is not the one that the installed plugin is for."""
+    from bifrost.usd import env as environment
+
+    library = environment.library()
+    if library.parent == environment.installed_folder():  # one that was named is for an application
+        wrong = environment.mismatch(library, environment.usd_core_here())
+        if wrong:
+            click.echo(f"bifrost: {wrong}", err=True)
+
+
 @click.command()
 @click.option(
     "--scheme",
@@ -64,5 +75,6 @@ def env(schemes: tuple[str, ...], shell: str, output: Path | None, clean: bool) 
     # After the folder in force was made or touched, so that it is never among the unused.
     removed = environment.clean_unused() if clean else environment.clean()
     click.echo(environment.shell_lines(values, shell))
+    _warn_of_another_openusd()
     if clean:
         click.echo(f"bifrost: removed {len(removed)} generated folder(s)", err=True)

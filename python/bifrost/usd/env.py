@@ -20,6 +20,7 @@ import shutil
 import sysconfig
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ _PLUGIN_NAME: Final = "bifrost"
 _PLUG_INFO: Final = "plugInfo.json"
 _OWN_SCHEME: Final = "bifrost"
 _LIBRARIES: Final = ("libbifrost.so", "libbifrost.dylib", "bifrost.dll")
+LOADER: Final = "libbifrost_loader.so"
 # RFC 3986, section 3.1. OpenUSD ignores a scheme that breaks it, with a warning at best.
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _UNUSED_S: Final = 30 * 86_400.0
@@ -60,6 +62,15 @@ def library(environ: Mapping[str, str] | None = None) -> Path:
         f"{PLUGIN_DIR} name the folder that holds it"
     )
     raise ConfigurationError(f"{folder}: the resolver plugin's library is not there; {fix}")
+
+
+def entry(library_path: Path) -> Path:
+    """
+    Return what OpenUSD is to load for the plugin that *library_path* is: the loader beside it, which
+    says what is wrong in an OpenUSD that the plugin isn't for, or itself where none was built.
+    """
+    loader = library_path.with_name(LOADER)
+    return loader if loader.is_file() else library_path
 
 
 def normalised_schemes(schemes: Iterable[str]) -> tuple[str, ...]:
@@ -166,6 +177,28 @@ def build_of(library_path: Path) -> dict[str, str]:
     return found
 
 
+def mismatch(library_path: Path, here: str) -> str:
+    """
+    Return what is wrong with the plugin in OpenUSD *here*, such as `26.11`, and what to do; "" when
+    nothing is, or nothing says what it was built for.
+    """
+    built = build_of(library_path).get("usd_version", "")
+    if not built or not here or built == here:
+        return ""
+    return (
+        f"the plugin {library_path} is built for OpenUSD {built}, and this is OpenUSD {here}; "
+        f"build it for this one (docs/openusd.md), or install usd-core {built}"
+    )
+
+
+def usd_core_here() -> str:
+    """Return the OpenUSD of the usd-core that this Python has, without importing it; or ""."""
+    try:
+        return ".".join(metadata.version("usd-core").split(".")[:2])
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def openusd_number(text: str) -> str:
     """Return OpenUSD's version as its distribution counts: an installation calls 26.8 `2608`."""
     if re.fullmatch(r"\d{4}", text):
@@ -173,12 +206,13 @@ def openusd_number(text: str) -> str:
     return text
 
 
-def describes(entry: Path, library_path: Path) -> bool:
-    """Whether *entry* of `PXR_PLUGINPATH_NAME` leads to the plugin that *library_path* is."""
-    path = entry if entry.is_file() else entry / _PLUG_INFO
+def describes(place: Path, library_path: Path) -> bool:
+    """Whether *place*, of `PXR_PLUGINPATH_NAME`, leads to the plugin that *library_path* is."""
+    path = place if place.is_file() else place / _PLUG_INFO
+    ours = {library_path.resolve(), entry(library_path).resolve()}
     return any(
         plugin.get("Name") == _PLUGIN_NAME
-        and (path.parent / str(plugin.get("LibraryPath"))).resolve() == library_path.resolve()
+        and (path.parent / str(plugin.get("LibraryPath"))).resolve() in ours
         for plugin in _plugins(path)
     )
 
@@ -262,7 +296,7 @@ def _refusal(scheme: str) -> str:
 
 
 def _content(schemes: Sequence[str], library_path: Path) -> str:
-    return json.dumps(plug_info(schemes, str(library_path)), indent=4) + "\n"
+    return json.dumps(plug_info(schemes, str(entry(library_path))), indent=4) + "\n"
 
 
 def _generated_root(environ: Mapping[str, str]) -> Path:
@@ -327,14 +361,14 @@ def _prepended(folder: Path, existing: str) -> str:
             f"{folder}: {PLUGIN_PATH} can't hold a path with {os.pathsep!r} in it; "
             "install elsewhere or name another folder with --output"
         )
-    entries = [entry for entry in existing.split(os.pathsep) if entry]
-    others = [entry for entry in dict.fromkeys(entries) if not _is_ours(entry)]
+    places = [place for place in existing.split(os.pathsep) if place]
+    others = [place for place in dict.fromkeys(places) if not _is_ours(place)]
     return os.pathsep.join([str(folder), *others])
 
 
-def _is_ours(entry: str) -> bool:
+def _is_ours(place: str) -> bool:
     # OpenUSD takes the first plugin of a name, so an older Bifrost in the list only confuses.
-    path = Path(entry)
+    path = Path(place)
     return _plugin_names(path if path.is_file() else path / _PLUG_INFO) == [_PLUGIN_NAME]
 
 

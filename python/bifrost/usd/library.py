@@ -60,6 +60,16 @@ def counters() -> dict[str, int] | None:
     return read
 
 
+def trouble() -> str:
+    """
+    Return what keeps the loaded plugin from working in this OpenUSD, and what to do about it.
+
+    "" where nothing does, and while it isn't loaded.
+    """
+    plugin = _plugin()
+    return _refusal(plugin.path) if plugin and plugin.isLoaded else ""
+
+
 def tables() -> list[Table]:
     """Return what the living contexts hold that may change, and what was resolved without one."""
     texts = _texts(_told("bifrost_resolver_held") or b"")
@@ -117,17 +127,33 @@ def _told(function: str) -> bytes | None:
 def _loaded() -> Any:
     global _library  # noqa: PLW0603  once loaded, a plugin stays
     if _library is None:
-        # OpenUSD imports this module when it loads a plugin. It is not imported here: while one thread
-        # loads OpenUSD, another that loads any library hangs, each with the lock that the other wants.
-        registry = getattr(sys.modules.get("pxr.Plug"), "Registry", None)
-        plugin = registry and registry().GetPluginWithName(PLUGIN_NAME)
-        if plugin and plugin.isLoaded:
+        plugin = _plugin()
+        # A library that the loader refused must not be loaded after all.
+        if plugin and plugin.isLoaded and not _refusal(plugin.path):
             _library = _opened(plugin.path)
     return _library
 
 
+def _plugin() -> Any:
+    # OpenUSD imports this module when it loads a plugin. It is not imported here: while one thread
+    # loads OpenUSD, another that loads any library hangs, each with the lock that the other wants.
+    registry = getattr(sys.modules.get("pxr.Plug"), "Registry", None)
+    return registry and registry().GetPluginWithName(PLUGIN_NAME)
+
+
+def _refusal(path: str) -> str:
+    """Return what the loader at *path*, which is loaded, found wrong; "" where *path* is none."""
+    told = getattr(ctypes.CDLL(path), "bifrost_loader_trouble", None)
+    if told is None:
+        return ""
+    told.restype = ctypes.c_char_p
+    text: bytes = told()
+    return text.decode("utf-8", "surrogateescape")
+
+
 def _opened(path: str) -> ctypes.CDLL:
-    library = ctypes.CDLL(path)
+    # What OpenUSD loaded is the loader; the plugin that it loaded lies beside it.
+    library = ctypes.CDLL("libbifrost".join(path.rsplit("libbifrost_loader", 1)))
     for name in ("bifrost_resolver_stats", "bifrost_resolver_held", "bifrost_resolver_moved"):
         function = getattr(library, name, None)
         if function is not None:  # a library that was built before it had this one

@@ -17,6 +17,8 @@ from typing import Any, Final
 
 from pxr import Ar, Plug, Sdf, Tf, Usd
 
+from bifrost.usd import library
+
 _REFERENCE: Final = "bifrost:///assets/bifrost.probe"
 
 
@@ -32,10 +34,12 @@ def plugin() -> dict[str, Any]:
         try:
             registered.Load()
             # Our resolver is made now, and hands the reference back untouched.
-            if Ar.GetResolver().CreateIdentifier(_REFERENCE) != _REFERENCE:
+            identifier = Ar.GetResolver().CreateIdentifier(_REFERENCE)
+            trouble = library.trouble()
+            if not trouble and identifier != _REFERENCE:
                 trouble = "the reference went to another resolver"
         except Tf.ErrorException as error:
-            trouble = str(error).strip()
+            trouble = library.trouble() or str(error).strip()
     return {
         # Without the leading 0: as the distribution counts.
         "usd_version": ".".join(map(str, Usd.GetVersion()[1:])),

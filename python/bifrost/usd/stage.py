@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from pxr import Ar, Plug, Usd
+from pxr import Ar, Plug, Tf, Usd
 
 from bifrost.errors import ConfigurationError
-from bifrost.usd import library
+from bifrost.usd import env, library
 
 
 def register_plugin() -> None:
@@ -18,13 +19,12 @@ def register_plugin() -> None:
     Registering works only before this process's first use of asset resolution.
 
     Raises:
-        ConfigurationError: the plugin isn't installed, or it is too late.
+        ConfigurationError: the plugin isn't installed or is for another OpenUSD, or it is too late.
     """
     registry = Plug.Registry()
     if not registry.GetPluginWithName(library.PLUGIN_NAME):
-        from bifrost.usd import env
-
         registry.RegisterPlugins(str(env.description()))
+    _check_openusd(registry.GetPluginWithName(library.PLUGIN_NAME))
     if "bifrost" not in Ar.GetRegisteredURISchemes():
         raise ConfigurationError(
             "USD doesn't resolve bifrost: references in this process; set PXR_PLUGINPATH_NAME before "
@@ -40,15 +40,32 @@ def warm() -> None:
     several threads at once can hang inside OpenUSD itself (seen on 26.8 without any plugin).
 
     Raises:
-        ConfigurationError: the plugin isn't installed, or the settings can't be read.
+        ConfigurationError: the plugin isn't installed or is for another OpenUSD, or the settings
+            can't be read.
     """
     register_plugin()
     resolver = Ar.GetResolver()
     resolver.Resolve(".")
-    resolver.CreateIdentifier("bifrost:///assets/")  # loads the plugin, asks nothing
+    _load_plugin(resolver)
     from bifrost.usd import bridge
 
     bridge.warm()
+
+
+def _check_openusd(plugin: Any) -> None:
+    here = ".".join(map(str, Usd.GetVersion()[1:]))
+    if plugin and (wrong := env.mismatch(Path(plugin.path), here)):
+        raise ConfigurationError(wrong)
+
+
+def _load_plugin(resolver: Ar.Resolver) -> None:
+    try:
+        resolver.CreateIdentifier("bifrost:///assets/")  # loads it, and asks nothing
+    except Tf.ErrorException as error:
+        wrong = library.trouble() or f"OpenUSD can't load the plugin: {str(error).strip()}"
+        raise ConfigurationError(wrong) from error
+    if wrong := library.trouble():  # OpenUSD reports it once, and that may have been before
+        raise ConfigurationError(wrong)
 
 
 def resolver_stats() -> dict[str, int]:

@@ -101,7 +101,7 @@ def support_files(installation: Installation) -> dict[str, str]:
         )
     }
     if not installation.is_described:
-        described = env.plug_info(installation.schemes, str(installation.library))
+        described = env.plug_info(installation.schemes, str(env.entry(installation.library)))
         files["plugin/plugInfo.json"] = json.dumps(described, indent=4) + "\n"
     return files
 
