@@ -81,8 +81,8 @@ docs: $(STAMPS)/project $(STAMPS)/docs  ## Write what is made from the code, and
 	@$(SPHINX) -b html docs build/docs
 	@echo 'make docs: open build/docs/index.html'
 
-lock: $(STAMPS)/venv  ## Write .ci/requirements/*.txt anew from pyproject.toml
-	@$(VENV)/bin/python .ci/requirements/lock.py
+lock: $(STAMPS)/dev  ## Write .ci/requirements anew from pyproject.toml; LOCK_FLAGS=--upgrade takes the newest
+	@$(VENV)/bin/python .ci/requirements/lock.py $(LOCK_FLAGS)
 
 wheel: $(STAMPS)/run  ## Build the wheel into dist/
 	@$(VENV)/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
@@ -116,12 +116,12 @@ $(STAMPS)/venv:
 
 $(STAMPS)/run: .ci/requirements/build.txt .ci/requirements/run.txt | $(STAMPS)/venv
 	@echo '== installing what Bifrost and its build need (pinned; about 90 MB the first time)'
-	@$(PIP) -r .ci/requirements/build.txt -r .ci/requirements/run.txt
+	@$(PIP) --require-hashes -r .ci/requirements/build.txt -r .ci/requirements/run.txt
 	@touch $@
 
 $(STAMPS)/test $(STAMPS)/dev $(STAMPS)/bench $(STAMPS)/docs: $(STAMPS)/%: .ci/requirements/%.txt | $(STAMPS)/run
 	@echo '== installing what `make $(@F)` needs besides (pinned)'
-	@$(PIP) -r .ci/requirements/$(@F).txt
+	@$(PIP) --require-hashes -r .ci/requirements/$(@F).txt
 	@touch $@
 
 $(STAMPS)/project: $(SOURCES) $(BUILD_FILES) $(STAMPS)/run
