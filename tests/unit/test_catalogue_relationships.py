@@ -513,6 +513,17 @@ class TestListing:
 
         assert whole == paged
 
+    @pytest.mark.parametrize("at_a_time", [1, 2, 100])
+    def test_every_edge_comes_whatever_the_pages(self, filled, at_a_time):
+        """Also where the kinds that are wanted can be read once only."""
+        kinds = ["reference", "look", "note"]
+        whole = listed(filled, "hero", kinds=kinds)
+
+        every = filled.every_relationship_of("hero", at_a_time=at_a_time, kinds=iter(kinds))
+
+        assert whole == list(every)
+        assert 4 == len(whole)
+
     def test_incoming_edges_of_a_version_are_those_that_mean_it_today(self, filled):
         publish(filled, "skin", checksum="2")
 

@@ -11,10 +11,7 @@ import sqlalchemy as sa
 from bifrost.catalogue import walks
 from bifrost.catalogue.edge_values import STRENGTHS
 from bifrost.catalogue.graphs import GraphEdge, Node, NodeInfo, Subgraph
-from bifrost.catalogue.records import NEWEST, VersionPolicy
-
-End = tuple[str, str | None]
-"""An asset's id and a version: a number's digits, a tag, or None where it floats."""
+from bifrost.catalogue.records import NEWEST, End, VersionPolicy
 
 
 class Reached(NamedTuple):

@@ -8,14 +8,11 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from bifrost.catalogue import assets as reading
-from bifrost.catalogue.records import shown
+from bifrost.catalogue.records import End, shown
 from bifrost.catalogue.relationships import split
 from bifrost.catalogue.schema import assets, relationships, versions
 from bifrost.errors import AssetNotFoundException, Code, InvalidReferenceException
 from bifrost.model.entity_reference import reference_for
-
-End = tuple[str, str | None]
-"""An asset's id and a version: a number's digits, a tag, or None for the whole asset or floating."""
 
 
 class Ends(NamedTuple):

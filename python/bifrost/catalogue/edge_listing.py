@@ -12,7 +12,12 @@ import sqlalchemy as sa
 from bifrost.catalogue.dialect import each_text
 from bifrost.catalogue.edge_values import ORIGINS, STRENGTHS, Relationship, strength_mask
 from bifrost.catalogue.records import NEWEST, shown
-from bifrost.catalogue.relationships import number_of, policy_parameters, version_of
+from bifrost.catalogue.relationships import (
+    number_of,
+    of_strengths,
+    policy_parameters,
+    version_of,
+)
 from bifrost.catalogue.schema import assets, relationships
 from bifrost.errors import Code, InvalidReferenceException
 
@@ -22,7 +27,6 @@ _edge = relationships.alias("edge")
 _source = assets.alias("source")
 _target = assets.alias("target")
 _NUMBER: Final = sa.bindparam("number", type_=sa.Integer)
-_STRENGTHS: Final = sa.bindparam("strengths", type_=sa.Integer)
 # In the order of the primary key, so that a page is read as one range. The rows of an asset that
 # is used everywhere are many.
 _PLACE: Final = (_edge.c.asset, _edge.c.number, _edge.c.position)
@@ -35,7 +39,6 @@ def _among(column: sa.ColumnElement[Any], parameter: str, name: str) -> sa.Colum
 
 def _edges(direction: int) -> sa.Select[Any]:
     near = _source if direction == _OUT else _target
-    strength = sa.cast(_edge.c.strength, sa.Integer)
     after = [sa.bindparam(f"after_{name}", type_=sa.BigInteger) for name in _PLACE_NAMES]
     behind = sa.bindparam("after_direction", type_=sa.Integer)
     return (
@@ -64,7 +67,7 @@ def _edges(direction: int) -> sa.Select[Any]:
             _belongs(direction),
             _among(_edge.c.kind, "kinds", "kind"),
             _among(_edge.c.purpose, "purposes", "purpose"),
-            _STRENGTHS.bitwise_rshift(strength).bitwise_and(sa.literal_column("1")) == 1,
+            of_strengths(_edge),
             (behind < direction)
             | ((behind == direction) & (sa.tuple_(*_PLACE) > sa.tuple_(*after))),
         )

@@ -23,7 +23,8 @@ STRENGTHS: Final = ("strong", "weak", "reference")
 STRONG, WEAK, REFERENCE = range(3)
 ORIGINS: Final = ("file", "added")
 
-_KIND: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+KIND: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+"""What a kind looks like."""
 _MAX_TEXT_BYTES: Final = 1_000
 _MAX_METADATA_BYTES: Final = 64_000
 _MAX_DEPTH: Final = 32
@@ -99,7 +100,7 @@ def checked_kind(kind: str, uri: str) -> str:
     Raises:
         InvalidTraitsException: it is no word.
     """
-    if not isinstance(kind, str) or not _KIND.fullmatch(kind):
+    if not isinstance(kind, str) or not KIND.fullmatch(kind):
         raise _invalid(
             uri,
             "relationship_type",

@@ -16,7 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bifrost.catalogue import changes, walks
-from bifrost.catalogue.edge_ends import End, Ends, ends_of, find, not_found
+from bifrost.catalogue.edge_ends import Ends, ends_of, find, not_found
 from bifrost.catalogue.edge_values import (
     ORIGINS,
     STRENGTHS,
@@ -29,6 +29,7 @@ from bifrost.catalogue.edge_values import (
     to_json,
 )
 from bifrost.catalogue.graphs import GraphEdge, Node
+from bifrost.catalogue.records import End
 from bifrost.catalogue.relationships import ADDED, FROM_FILE, version_of
 from bifrost.catalogue.schema import relationships
 from bifrost.errors import (

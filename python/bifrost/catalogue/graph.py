@@ -13,12 +13,10 @@ from bifrost.catalogue.analysis import Affected, GraphDiff, Reached
 from bifrost.catalogue.database import Database
 from bifrost.catalogue.edge_values import STRENGTHS
 from bifrost.catalogue.graphs import GraphEdge, Node, Subgraph
-from bifrost.catalogue.records import NEWEST, VersionPolicy
+from bifrost.catalogue.records import NEWEST, End, VersionPolicy
 from bifrost.catalogue.relationships import split
 from bifrost.catalogue.whole_graph import Cycle, Orphan
 
-End = tuple[str, str | None]
-"""An asset's id and a version: a number's digits, a tag, or None where it floats."""
 Strengths = Iterable[str] | None
 """Some of `strong`, `weak` and `reference`; None for all."""
 

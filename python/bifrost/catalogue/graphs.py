@@ -89,8 +89,12 @@ class Subgraph(NamedTuple):
         found: dict[Node, list[GraphEdge]] = {}
         for edge in self.edges:
             if edge.strength in wanted:
-                found.setdefault(edge.target if self.backwards else edge.source, []).append(edge)
+                found.setdefault(self.near_end(edge), []).append(edge)
         return found
+
+    def near_end(self, edge: GraphEdge) -> Node:
+        """Return the node from which a walk follows *edge*."""
+        return edge.target if self.backwards else edge.source
 
     def far_end(self, edge: GraphEdge) -> Node:
         """Return the node that a walk comes to by *edge*."""
@@ -106,7 +110,7 @@ class Subgraph(NamedTuple):
             following = []
             for node in level:
                 for edge in steps.get(node, ()):
-                    end = edge.source if self.backwards else edge.target
+                    end = self.far_end(edge)
                     if end not in found:
                         found[end] = distance
                         following.append(end)
@@ -150,7 +154,7 @@ class Subgraph(NamedTuple):
         way = []
         while (edge := came[node]) is not None:
             way.append(edge)
-            node = edge.target if self.backwards else edge.source
+            node = self.near_end(edge)
         return way if self.backwards else way[::-1]
 
     def within(self, depth: int) -> Subgraph:
@@ -175,8 +179,7 @@ class Subgraph(NamedTuple):
         """Return the part from which the walk comes to a *wanted* node."""
         arrivals: dict[Node, list[Node]] = {}
         for edge in self.edges:
-            start = edge.target if self.backwards else edge.source
-            arrivals.setdefault(self.far_end(edge), []).append(start)
+            arrivals.setdefault(self.far_end(edge), []).append(self.near_end(edge))
         level = [node for node, info in self.nodes.items() if wanted(node, info)]
         found = set(level)
         while level:

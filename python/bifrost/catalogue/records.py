@@ -66,6 +66,12 @@ class VersionPolicy(NamedTuple):
 
 NEWEST: Final = VersionPolicy()
 
+End = tuple[str, str | None]
+"""
+Where a relationship starts or leads: an asset's id and a version, which is a number's digits, a tag, or
+None. That is the whole asset where it starts, and floats where it leads.
+"""
+
 
 class VersionRecord(NamedTuple):
     """

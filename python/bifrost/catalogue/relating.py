@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bifrost.catalogue import access, edge_listing, edges, integrity, relationships, syncing
@@ -12,13 +12,10 @@ from bifrost.catalogue.edge_values import Relationship
 from bifrost.catalogue.edges import DEPENDENCY
 from bifrost.catalogue.graph import Graph
 from bifrost.catalogue.integrity import Break
-from bifrost.catalogue.records import NEWEST, Dependency, Dependent, VersionPolicy
+from bifrost.catalogue.records import NEWEST, Dependency, Dependent, End, VersionPolicy
 from bifrost.catalogue.strengths import Strengths
 from bifrost.catalogue.syncing import Difference
 from bifrost.model.permissions import User, name_of
-
-End = tuple[str, str | None]
-"""An asset's id and a version: a number's digits, a tag, or None where it floats."""
 
 
 class RelationshipCalls:
@@ -60,6 +57,32 @@ class RelationshipCalls:
         """Return a page of edges. See `bifrost.catalogue.edge_listing.relationships_of`."""
         with self._database.read() as connection:
             return edge_listing.relationships_of(connection, asset_id, number, **filters)
+
+    def every_relationship_of(
+        self,
+        asset_id: str,
+        number: int | None = None,
+        *,
+        after: str = "",
+        at_a_time: int = 1000,
+        **filters: Any,
+    ) -> Iterator[Relationship]:
+        """
+        Yield every edge that `relationships_of` has, behind the one with the cursor *after*.
+
+        A page is read when its first edge is reached: one round trip for each *at_a_time* edges.
+        """
+        # One that can be read once is wanted for each page.
+        filters = {
+            name: list(each) if isinstance(each, Iterator) else each
+            for name, each in filters.items()
+        }
+        while True:
+            page = self.relationships_of(asset_id, number, limit=at_a_time, after=after, **filters)
+            yield from page
+            if len(page) < at_a_time:
+                return
+            after = page[-1].cursor
 
     def relationships_of_each(
         self, wanted: Sequence[tuple[str, int | None]], *, limit: int, **filters: Any

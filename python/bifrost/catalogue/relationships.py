@@ -30,6 +30,7 @@ FROM_FILE: Final = 0
 ADDED: Final = 1
 """The origins of an edge, as the database has them."""
 
+_STRENGTHS: Final = sa.bindparam("strengths", type_=sa.Integer)
 _FLOATING: Final = sa.bindparam("floating", type_=sa.Integer)
 _FLOATING_TAG: Final = sa.bindparam("floating_tag", type_=Text)
 
@@ -80,6 +81,12 @@ def number_of(
         (_FLOATING_TAG.is_not(None), tagged_number(asset, _FLOATING_TAG)),
         else_=newest_number(asset),
     )
+
+
+def of_strengths(edge: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Return whether *edge* is of the parameter `strengths`: a bit for each (`strength_mask`)."""
+    strength = sa.cast(edge.c.strength, sa.Integer)
+    return _STRENGTHS.bitwise_rshift(strength).bitwise_and(sa.literal_column("1")) == 1
 
 
 def policy_parameters(policy: VersionPolicy) -> dict[str, Any]:

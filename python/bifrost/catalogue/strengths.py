@@ -16,12 +16,11 @@ was published; `sync_relationships` brings them up to date.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from bifrost.catalogue.edge_values import STRENGTHS
+from bifrost.catalogue.edge_values import KIND, STRENGTHS
 from bifrost.errors import ConfigurationError
 
 Strengths = Mapping[str, str]
@@ -39,7 +38,6 @@ DEFAULTS: Final[Strengths] = MappingProxyType(
         "metadata": "reference",
     }
 )
-_KIND: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
 def parse(text: str) -> Strengths:
@@ -52,7 +50,7 @@ def parse(text: str) -> Strengths:
     table = dict(DEFAULTS)
     for entry in filter(None, map(str.strip, text.split(";"))):
         kind, _, strength = map(str.strip, entry.partition("="))
-        if not _KIND.fullmatch(kind) or strength not in STRENGTHS:
+        if not KIND.fullmatch(kind) or strength not in STRENGTHS:
             raise ConfigurationError(
                 f"catalogue.strengths: expected '<kind>=<{'|'.join(STRENGTHS)}>; …', got "
                 f"{entry[:200]!r}"

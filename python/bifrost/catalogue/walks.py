@@ -18,8 +18,14 @@ import sqlalchemy as sa
 from bifrost.catalogue.dialect import driver_rows, each_row, number_item, text_item
 from bifrost.catalogue.edge_values import ORIGINS, STRENGTHS, strength_mask
 from bifrost.catalogue.graphs import GraphEdge, Node, NodeInfo, Subgraph
-from bifrost.catalogue.records import NEWEST, VersionPolicy
-from bifrost.catalogue.relationships import number_of, policy_parameters, split, version_of
+from bifrost.catalogue.records import NEWEST, End, VersionPolicy
+from bifrost.catalogue.relationships import (
+    number_of,
+    of_strengths,
+    policy_parameters,
+    split,
+    version_of,
+)
 from bifrost.catalogue.schema import Text, assets, relationships
 
 # Walked with their distances up to here; cut to size afterwards from there on. (A node is walked
@@ -28,7 +34,6 @@ _MAX_COUNTED: Final = 16
 
 
 _DEPTH: Final = sa.bindparam("depth", type_=sa.Integer)
-_STRENGTHS: Final = sa.bindparam("strengths", type_=sa.Integer)
 _edge = relationships.alias("edge")
 _node = assets.alias("node")
 _target = assets.alias("target")
@@ -51,11 +56,6 @@ def _all() -> sa.Select[Any]:
     return sa.select(
         assets.c.key.label("asset"), assets.c.latest_version.label("number"), _WHOLE.label("depth")
     )
-
-
-def _wanted(edge: sa.FromClause) -> sa.ColumnElement[bool]:
-    strength = sa.cast(edge.c.strength, sa.Integer)
-    return _STRENGTHS.bitwise_rshift(strength).bitwise_and(sa.literal_column("1")) == 1
 
 
 def _meant(edge: sa.FromClause, target: sa.FromClause) -> sa.ColumnElement[int]:
@@ -87,7 +87,7 @@ def _walk(start: sa.Select[Any], backwards: bool) -> sa.CTE:
             walk.join(_edge, _forth(walk)).join(_target, target)
         )
     # UNION, not UNION ALL: what was walked before is not walked again, so that cycles end.
-    return walk.union(step.where(_wanted(_edge), _inside(walk)))
+    return walk.union(step.where(of_strengths(_edge), _inside(walk)))
 
 
 def _inside(walk: sa.CTE) -> sa.ColumnElement[bool]:
@@ -126,7 +126,7 @@ def _statement(start: sa.Select[Any], *, backwards: bool) -> sa.Select[Any]:
         matches = _forth(walk)
         meant = _meant(_edge, _target)
     nodes = walk.join(_node, _node.c.key == walk.c.asset)
-    edges = nodes.outerjoin(_edge, matches & _wanted(_edge) & _inside(walk))
+    edges = nodes.outerjoin(_edge, matches & of_strengths(_edge) & _inside(walk))
     if not backwards:
         edges = edges.outerjoin(_target, _target.c.key == _edge.c.to_asset)
     return sa.select(walk.c.asset, walk.c.number, walk.c.depth, *_INFO, meant, *_EDGE).select_from(
@@ -158,8 +158,7 @@ def _reaches() -> sa.Select[Any]:
 
 _REACHES: Final = _reaches()
 
-Roots = Iterable[tuple[str, str | None]]
-"""(asset id, version) pairs; a version is a number's digits, a tag, or None where it floats."""
+Roots = Iterable[End]
 
 
 def forth(

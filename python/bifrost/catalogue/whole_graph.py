@@ -15,11 +15,10 @@ from bifrost.catalogue.dialect import driver_rows, each_text
 from bifrost.catalogue.edge_values import STRENGTHS, strength_mask
 from bifrost.catalogue.graphs import Node, Subgraph
 from bifrost.catalogue.records import NEWEST
-from bifrost.catalogue.relationships import number_of, policy_parameters
+from bifrost.catalogue.relationships import number_of, of_strengths, policy_parameters
 from bifrost.catalogue.schema import assets, relationships
 from bifrost.errors import Code, ConfigurationError, ConflictException
 
-_STRENGTHS: Final = sa.bindparam("strengths", type_=sa.Integer)
 _DENSE: Final = 1_000_000
 _REQUIRED: Final = STRENGTHS[:1]
 _NEEDED: Final = STRENGTHS[:2]
@@ -67,12 +66,7 @@ def rustworkx() -> ModuleType:
     return module
 
 
-def _wanted() -> sa.ColumnElement[bool]:
-    strength = sa.cast(_edge.c.strength, sa.Integer)
-    return _STRENGTHS.bitwise_rshift(strength).bitwise_and(sa.literal_column("1")) == 1
-
-
-_PAIRS: Final = sa.select(_edge.c.asset, _edge.c.to_asset).where(_wanted())
+_PAIRS: Final = sa.select(_edge.c.asset, _edge.c.to_asset).where(of_strengths(_edge))
 # Each end of an index; the greatest of a million pairs takes Python longer.
 _ENDS: Final = [
     sa.select(sa.func.coalesce(sa.func.max(end), 0)).scalar_subquery()
@@ -94,7 +88,7 @@ _SUSPECT_EDGES: Final = (
         )
     )
     .where(
-        _wanted(),
+        of_strengths(_edge),
         _edge.c.asset.in_(sa.select(sa.cast(each_text("keys", "one").c.value, sa.BigInteger))),
         _edge.c.to_asset.in_(sa.select(sa.cast(each_text("keys", "two").c.value, sa.BigInteger))),
     )

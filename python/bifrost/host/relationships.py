@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bifrost.context import Context
@@ -170,12 +171,15 @@ class RelationshipCalls(Asking):
             InvalidTraitsException: one of *strengths* is none.
             PermissionDeniedException: who asks may not read the asset.
         """
+        catalogue = self.session.own_catalogue("relationships with metadata")
         asset_id, number = self._place(asset_uri, context)
+        most = None if limit is None else max(0, limit)
+        at_a_time = _PAGE if limit is None else max(1, min(_PAGE, limit))
         filters = {"kinds": kinds, "strengths": strengths, "purposes": purposes}
-        found = self._all_edges(
-            asset_id, number, limit=limit, after=after, direction=direction, **filters
+        found = catalogue.every_relationship_of(
+            asset_id, number, after=after, at_a_time=at_a_time, direction=direction, **filters
         )
-        return [_shown(each) for each in found]
+        return [_shown(each) for each in islice(found, most)]
 
     @recorded
     def get_relationships_of_assets(
@@ -269,28 +273,9 @@ class RelationshipCalls(Asking):
         """Return *page* with what comes behind it, where it is full."""
         if len(page) < _PAGE:
             return page
-        return page + self._all_edges(asset_id, number, after=page[-1].cursor)
-
-    def _all_edges(
-        self,
-        asset_id: str,
-        number: int | None,
-        *,
-        limit: int | None = None,
-        after: str = "",
-        **filters: Any,
-    ) -> list[Relationship]:
-        """Return the edges behind *after*, up to *limit* of them, page by page."""
         catalogue = self.session.own_catalogue("relationships with metadata")
-        found: list[Relationship] = []
-        while limit is None or len(found) < limit:
-            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            page = catalogue.relationships_of(asset_id, number, limit=size, after=after, **filters)
-            found += page
-            if len(page) < size:
-                break
-            after = page[-1].cursor
-        return found
+        rest = catalogue.every_relationship_of(asset_id, number, after=page[-1].cursor)
+        return [*page, *rest]
 
     def _place(self, asset_uri: str, context: Context | None) -> tuple[str, int | None]:
         asked = parsed(asset_uri)

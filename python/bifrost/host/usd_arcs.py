@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from bifrost.context import Context, effective
 from bifrost.errors import Code, ConflictException
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from bifrost.usd.arc_sources import Source
     from bifrost.usd.extraction import Arc
     from bifrost.usd.retargeting import Retargeting
-
-
-_PAGE: Final = 1000
 
 
 class UsdArcCalls(Asking):
@@ -333,18 +330,11 @@ class UsdArcCalls(Asking):
     def _added(self, asset_uri: str, context: Context | None) -> Iterator[dict[str, Any]]:
         """Yield the relationships that people added to an asset, as far as arcs need them."""
         version = self._record(asset_uri, context)
-        after = ""
-        while True:
-            page = self.session.catalogue.relationships_of(
-                version.asset_id, version.number, limit=_PAGE, after=after
-            )
-            for edge in page:
-                if edge.origin == "added":
-                    target = reference_for(edge.to_id, edge.to_version)
-                    yield {"to": target, "type": edge.kind, "metadata": edge.metadata}
-            if len(page) < _PAGE:
-                return
-            after = page[-1].cursor
+        edges = self.session.catalogue.every_relationship_of(version.asset_id, version.number)
+        for edge in edges:
+            if edge.origin == "added":
+                target = reference_for(edge.to_id, edge.to_version)
+                yield {"to": target, "type": edge.kind, "metadata": edge.metadata}
 
     def _strengths(self) -> Strengths:
         from bifrost.catalogue.strengths import parse as read

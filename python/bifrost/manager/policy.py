@@ -10,6 +10,7 @@ from typing import Final
 from openassetio.access import PolicyAccess
 from openassetio.trait import TraitsData
 
+from bifrost.catalogue.edge_values import STRENGTHS
 from bifrost.manager.relations import FINDERS
 from bifrost.manager.representations import WRITERS as OF_REPRESENTATIONS
 from bifrost.manager.vocabulary import (
@@ -24,7 +25,6 @@ from bifrost.manager.vocabulary import (
 from bifrost.manager.writers import WRITERS
 
 _KINDS: Final = ("sublayer", "reference", "payload", "texture", "dependency", "child")
-_STRENGTHS: Final = ("strong", "weak", "reference")
 _FILTERS: Final = {
     EDGE: ("kind", "strength", "purpose", "pinned", "origin", "context", "metadata"),
     DEPENDENCY: ("kind",),
@@ -63,5 +63,5 @@ def _of_relationship(traits: AbstractSet[str], access: PolicyAccess) -> TraitsDa
     policy.setTraitProperty(RELATIONSHIP_MANAGEMENT, "filters", json.dumps(filters))
     if EDGE in traits:
         policy.setTraitProperty(RELATIONSHIP_MANAGEMENT, "kinds", json.dumps(_KINDS))
-        policy.setTraitProperty(RELATIONSHIP_MANAGEMENT, "strengths", json.dumps(_STRENGTHS))
+        policy.setTraitProperty(RELATIONSHIP_MANAGEMENT, "strengths", json.dumps(STRENGTHS))
     return policy

@@ -271,28 +271,17 @@ def _edges(question: Question, direction: str, number: int | None) -> Iterator[R
     """Yield edges; those that kind, strength or purpose rule out aren't even read."""
     from bifrost.errors import InvalidTraitsException
 
-    filters = {
+    filters: dict[str, Any] = {
         plural: [value]
         for plural, key in (("kinds", "kind"), ("strengths", "strength"), ("purposes", "purpose"))
         if (value := question.wanted.get((EDGE, key))) is not None
     }
-    after = ""
-    while True:
-        try:
-            page = question.catalogue.relationships_of(
-                question.record.asset_id,
-                number,
-                direction=direction,
-                limit=_AT_A_TIME,
-                after=after,
-                **filters,
-            )
-        except InvalidTraitsException:
-            return  # a strength that no relationship has
-        yield from page
-        if len(page) < _AT_A_TIME:
-            return
-        after = page[-1].cursor
+    try:
+        yield from question.catalogue.every_relationship_of(
+            question.record.asset_id, number, at_a_time=_AT_A_TIME, direction=direction, **filters
+        )
+    except InvalidTraitsException:
+        return  # a strength that no relationship has
 
 
 def _edge_properties(edge: Relationship) -> Properties:

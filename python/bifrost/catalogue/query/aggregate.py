@@ -19,7 +19,6 @@ from bifrost.catalogue.query.fields import Field, Kind
 from bifrost.catalogue.query.measures import Measure
 from bifrost.catalogue.query.paging import field_at, order_at
 from bifrost.catalogue.query.planning import Plan, asset
-from bifrost.catalogue.query.results import date_text
 from bifrost.catalogue.query.values import as_list, as_object, as_text, at, invalid, unknown
 from bifrost.catalogue.schema import assets, metadata_values
 
@@ -208,7 +207,7 @@ def _grouped(
         return joined, _Columns([values.c.kind, values.c.number, values.c.text], measures.as_json)
     column = column_of(field, asset)
     if grouping.bucket is None:
-        return start, _Columns([column], _READERS.get(field.kind, _as_it_is))
+        return start, _Columns([column], _READERS.get(field.kind, measures.as_it_is))
     return start, _bucketed(connection, column, grouping, grouping.bucket)
 
 
@@ -252,11 +251,7 @@ def _first_of_its_kind(values: sa.FromClause, path: str) -> sa.ColumnElement[boo
     )
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
 _READERS: Final = {
-    Kind.DATE: lambda value: None if value is None else date_text(value),
+    Kind.DATE: measures.date_or_none,
     Kind.FLAG: bool,
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from bifrost.catalogue import edge_values
 from bifrost.catalogue.indexing import VARIANTS
 
 METADATA: Final = "metadata."
@@ -97,7 +98,8 @@ SETTINGS: Final = (
 )
 """What stands beside the conditions at the top of a query."""
 
-STRENGTHS: Final = {"strong": 0, "weak": 1, "reference": 2}
+STRENGTHS: Final = {name: number for number, name in enumerate(edge_values.STRENGTHS)}
+"""How strongly relationships bind: by name, the number that the database has for it."""
 
 PROJECTED: Final = ("uri", *FIELDS, "comment", "metadata")
 """What a result can show, beside `metadata.<path>`."""

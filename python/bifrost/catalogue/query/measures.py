@@ -74,11 +74,11 @@ def expressions(measure: Measure, asset: sa.FromClause, *, unwound: bool) -> _Ex
         return [sa.func.count(sa.distinct(column))], int
     if operator in {"$min", "$max"}:
         chosen = sa.func.min(column) if operator == "$min" else sa.func.max(column)
-        return [chosen], _date if field.kind is Kind.DATE else _as_it_is
+        return [chosen], date_or_none if field.kind is Kind.DATE else as_it_is
     as_double = sa.cast(column, sa.Double)
     if operator == "$sum":
         return [sa.func.sum(as_double)], lambda total: tidy(total or 0.0)
-    return [sa.func.avg(as_double)], _as_it_is
+    return [sa.func.avg(as_double)], as_it_is
 
 
 def _of_metadata(operator: str, field: Field, asset: sa.FromClause) -> _Expressions:
@@ -125,9 +125,11 @@ def tidy(number: float) -> float:
     return int(number) if float(number).is_integer() else float(number)
 
 
-def _date(value: int | None) -> str | None:
+def date_or_none(value: int | None) -> str | None:
+    """Return a time as results have it; None for none."""
     return None if value is None else date_text(value)
 
 
-def _as_it_is(value: Any) -> Any:
+def as_it_is(value: Any) -> Any:
+    """Return *value*."""
     return value

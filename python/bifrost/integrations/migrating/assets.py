@@ -277,10 +277,8 @@ class _Run:
         found: dict[str, set[tuple[str, str]]] = {}
         for asset_id, page in zip(ids, pages, strict=True):
             edges = list(page)
-            while len(page) == _PAGE:
-                after = page[-1].cursor
-                page = self._catalogue.relationships_of(asset_id, limit=_PAGE, after=after)
-                edges += page
+            if len(page) == _PAGE:
+                edges += self._catalogue.every_relationship_of(asset_id, after=page[-1].cursor)
             found[asset_id] = {(edge.to_id, edge.kind) for edge in edges if not edge.from_number}
         return found
 
