@@ -31,7 +31,7 @@ PYTEST_FLAGS ?= -n auto
 # A warning is an error, and so is a link within the pages that leads nowhere.
 SPHINX := $(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going
 
-.PHONY: help demo test check fmt bench docs lock wheel clean
+.PHONY: help demo test check fmt bench soak docs lock wheel clean
 
 help:  ## List the targets
 	@echo 'Bifrost. Targets:'
@@ -74,6 +74,9 @@ fmt: $(STAMPS)/dev  ## Format the Python and C++ files, and fix what ruff can
 
 bench: $(STAMPS)/project $(STAMPS)/bench  ## Measure; docs/performance.md says what
 	@$(VENV)/bin/python benchmarks/run.py $(BENCH_FLAGS)
+
+soak: $(STAMPS)/project $(STAMPS)/bench  ## Ten minutes at work on each database: what grows? SOAK_FLAGS="--seconds 60"
+	@$(VENV)/bin/python benchmarks/soak.py $(SOAK_FLAGS)
 
 docs: $(STAMPS)/project $(STAMPS)/docs  ## Write what is made from the code, and the site into build/docs
 	@for made in settings_table errors_table command_line pictures; do \

@@ -110,6 +110,13 @@ def _start(side: str) -> None:
         from bifrost.usd.stage import warm
 
         warm()
+    elif side == "each_call":
+        import each_call
+        from pxr import Ar
+
+        each_call.start()
+        Ar.GetResolver().CreateIdentifier("bifrost:///assets/")  # loads the plugin
+        Ar.GetResolver().CreateIdentifier("bal:///")
     elif side == "pins":
         from pxr import Plug
 
@@ -132,6 +139,10 @@ def start_manager() -> None:
 
 
 def _counters(side: str) -> dict[str, Any]:
+    if side == "each_call":
+        import each_call
+
+        return {"calls": each_call.calls()}
     if side != "bifrost":
         return {}
     from bifrost.usd.stage import resolver_stats
@@ -181,10 +192,12 @@ def _program(name: str) -> Callable[..., Any]:
     for function in (open_stage, open_often, resolve_loop):
         if name == function.__name__:
             return function
-    import pipeline_child  # what opens stages is timed without it
+    import entries_child  # what opens stages is timed without them
+    import pipeline_child
     import usd_child
 
-    return {**pipeline_child.PROGRAMS, **usd_child.PROGRAMS}[name]
+    programs = {**entries_child.PROGRAMS, **pipeline_child.PROGRAMS, **usd_child.PROGRAMS}
+    return programs[name]
 
 
 if __name__ == "__main__":

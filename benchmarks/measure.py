@@ -55,7 +55,7 @@ class ChildFailed(Exception):
     """A measured process failed; the message ends with what it said."""
 
 
-def run(program: str, side: Side) -> Sample:
+def run(program: str, side: Side, *, limit_s: float = _TIMEOUT_S) -> Sample:
     """
     Run *program* for *side* in a new process and return what it measured.
 
@@ -63,7 +63,7 @@ def run(program: str, side: Side) -> Sample:
     `process_cpu_s` its processor time, with that.
 
     Raises:
-        ChildFailed: it ended with an error, or not within ten minutes.
+        ChildFailed: it ended with an error, or not within *limit_s*.
     """
     side.before()
     start, cpu = time.perf_counter(), _children_cpu_s()
@@ -71,14 +71,14 @@ def run(program: str, side: Side) -> Sample:
         done = subprocess.run(
             [sys.executable, str(_CHILD), program],
             input=json.dumps(side.arguments),
-            env=_environment(side.environment),
+            env=environment(side.environment),
             capture_output=True,
             text=True,
-            timeout=_TIMEOUT_S,
+            timeout=limit_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ChildFailed(f"{side.name}: not done after {_TIMEOUT_S} s") from None
+        raise ChildFailed(f"{side.name}: not done after {limit_s} s") from None
     took = time.perf_counter() - start
     if done.returncode != 0:
         raise ChildFailed(f"{side.name}: exit code {done.returncode}: {done.stderr[-3000:]}")
@@ -178,7 +178,8 @@ def _children_cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _environment(added: Mapping[str, str]) -> dict[str, str]:
+def environment(added: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a measured process: a bare one, and *added*."""
     # A person's own PXR_*, OPENASSETIO_* and BIFROST_* would change what is measured.
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {**kept, "PYTHONNOUSERSITE": "1", **added}

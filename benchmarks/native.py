@@ -27,11 +27,13 @@ class Native:
         resolve_loop: The library with `bifrost_bench_resolve`.
         everything_changed: The one with `bifrost_bench_everything_changed`.
         empty_plugin: The folder of the empty resolver's plugInfo.json.
+        each_call_plugin: That of the one that makes an OpenAssetIO call for each Resolve.
     """
 
     resolve_loop: Path
     everything_changed: Path
     empty_plugin: Path
+    each_call_plugin: Path
 
 
 def build(directory: Path) -> Native:
@@ -41,43 +43,48 @@ def build(directory: Path) -> Native:
     Raises:
         RuntimeError: no compiler, or it failed; the message is what it said.
     """
-    empty_plugin = directory / "empty_plugin"
-    empty_plugin.mkdir(parents=True, exist_ok=True)
-    _compile(_HERE / "empty_resolver.cpp", empty_plugin / "libempty.so")
-    (empty_plugin / "plugInfo.json").write_text(json.dumps(_PLUG_INFO, indent=4))
     resolve_loop = directory / "libresolve_loop.so"
-    _compile(_HERE / "resolve_loop.cpp", resolve_loop)
     everything_changed = directory / "libeverything_changed.so"
+    directory.mkdir(parents=True, exist_ok=True)
+    _compile(_HERE / "resolve_loop.cpp", resolve_loop)
     _compile(_HERE / "everything_changed.cpp", everything_changed)
-    return Native(resolve_loop, everything_changed, empty_plugin)
+    return Native(
+        resolve_loop,
+        everything_changed,
+        _plugin(directory / "empty_plugin", "empty", "BifrostBenchEmptyResolver", EMPTY_SCHEME),
+        _plugin(
+            directory / "each_call_plugin",
+            "each_call",
+            "BifrostBenchEachCallResolver",
+            "bifrost",
+            "bal",
+        ),
+    )
 
 
-_PLUG_INFO: Final = {
-    "Plugins": [
-        {
-            "Info": {
-                "Types": {
-                    "BifrostBenchEmptyResolver": {
-                        "bases": ["ArResolver"],
-                        "uriSchemes": [EMPTY_SCHEME],
-                    }
-                }
-            },
-            "LibraryPath": "libempty.so",
-            "Name": "bifrostBenchEmpty",
-            "ResourcePath": ".",
-            "Root": ".",
-            "Type": "library",
-        }
-    ]
-}
+def _plugin(folder: Path, name: str, resolver: str, *schemes: str) -> Path:
+    """Compile the plugin of `<name>_resolver.cpp` into *folder*, and return that."""
+    folder.mkdir(parents=True, exist_ok=True)
+    library = folder / f"lib{name}.so"
+    _compile(_HERE / f"{name}_resolver.cpp", library)
+    plugin = {
+        "Info": {"Types": {resolver: {"bases": ["ArResolver"], "uriSchemes": list(schemes)}}},
+        "LibraryPath": library.name,
+        "Name": resolver,
+        "ResourcePath": ".",
+        "Root": ".",
+        "Type": "library",
+    }
+    (folder / "plugInfo.json").write_text(json.dumps({"Plugins": [plugin]}, indent=4))
+    return folder
 
 
 def _compile(source: Path, library: Path) -> None:
     newest = max(path.stat().st_mtime for path in (source, _RESOLVER / "usd.h"))
     if library.is_file() and library.stat().st_mtime > newest:
         return
-    _, usd_library, *includes = _wheels()
+    _, count, *paths = _wheels()
+    libraries, includes = paths[: int(count)], paths[int(count) :]
     includes.append(sysconfig.get_path("include"))
     _run(
         [
@@ -85,13 +92,13 @@ def _compile(source: Path, library: Path) -> None:
             "-DPXR_PYTHON_SUPPORT_ENABLED=1",
             f"-I{_RESOLVER}",
             *(f"-isystem{include}" for include in includes),
-            str(source), usd_library, "-pthread", "-o", str(library),
+            str(source), *libraries, "-pthread", "-o", str(library),
         ]
     )  # fmt: skip
 
 
 def _wheels() -> list[str]:
-    """Return what the plugin's own build takes: version, library, include folders."""
+    """Return what the plugin's own build takes: version, how many libraries, these, include folders."""
     script = _RESOLVER / "cmake" / "usd_wheels.py"
     return _run([sys.executable, str(script)]).strip().split(";")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +48,15 @@ class Rewritten:
         """Remove the persistent cache, so that the next process finds everything cold."""
         shutil.rmtree(self.home / "cache", ignore_errors=True)
 
+    def elsewhere(self, name: str) -> Rewritten:
+        """Return the same files and catalogue with caches of their own, in another home."""
+        home = self.home.with_name(f"home_{name}")
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
+        (home / "data").symlink_to(self.home / "data")
+        environment = {**self.environment, "BIFROST_HOME": str(home)}
+        return replace(self, environment=environment, home=home)
+
     def keep(self) -> None:
         """Remember the home as it is now, catalogue and caches, for `restore`."""
         shutil.rmtree(self._kept, ignore_errors=True)
@@ -64,18 +73,27 @@ class Rewritten:
         return self.home.with_name("home_kept")
 
 
-def own_catalogue(source: Path, root: str, directory: Path) -> Rewritten:
-    """Rewrite *source* into *directory* by `bifrost ingest --rewrite`, with its own catalogue."""
+def own_catalogue(
+    source: Path, root: str, directory: Path, *, among: Path | None = None
+) -> Rewritten:
+    """
+    Rewrite *source* into *directory* by `bifrost ingest --rewrite`, with its own catalogue.
+
+    That is a copy of the one at *among*, if any; its other assets are not among the references.
+    """
     from bifrost.catalogue import Catalogue
     from bifrost.usd.ingest import ingest
 
     _remove(directory)
     home = directory / "home"
     (home / "data").mkdir(parents=True)
-    catalogue = Catalogue.open(f"sqlite:///{home / 'data' / 'catalogue.sqlite'}")
+    file = home / "data" / "catalogue.sqlite"
+    if among is not None:
+        shutil.copyfile(among, file)
+    catalogue = Catalogue.open(f"sqlite:///{file}")
     try:
         ingest(source, catalogue, rewrite=directory / "files")
-        references = _catalogued(catalogue)
+        references = () if among is not None else _catalogued(catalogue)
     finally:
         catalogue.close()
     environment = _plugin_environment(home, (), directory / "plugin")

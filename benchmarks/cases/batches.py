@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 import measure
-from bench import Bench, Row
+from bench import Bench, Reach, Row
 from library import Library
 from measure import Estimate, Sample, Side
 
 _COLD, _ONES = 10_000, 200
 _EACH = 1_000
+_ONE_BY_ONE = Reach(100, at_least=True, why="the 10 ms are less beside what a busy machine adds")
+_BARE = Reach(
+    1.3,
+    why="beside BAL's 57 us for an answer, 8 are four trait properties and the look at the file, 5 packing "
+    "and storing it, the rest handing it on",
+)
 _NAMES = {"session": "Session.resolve", "host": "resolve_asset_paths"}
 
 
@@ -31,11 +37,9 @@ def _cold(bench: Bench, library: Library) -> Row:
     round_trips = measure.values(every, "manager", "round_trips")
     return Row(
         f"{_COLD:,} references, BAL at 10 ms, cold: one at a time, to a batch",
-        ">= 100x",
+        _ONE_BY_ONE,
         measure.ratio([_COLD * each for each in one], batch),
         "x",
-        100,
-        at_least=True,
         details={
             f"one, ms (of {_ONES})": 1e3 * Estimate.of(one).median,
             f"the batch of {_COLD:,}, ms": 1e3 * Estimate.of(batch).median,
@@ -79,10 +83,9 @@ def _overhead(bench: Bench, library: Library) -> list[Row]:
     return [
         Row(
             f"{call}, cold batch of {_EACH:,}, BAL at 0 ms, to the bare Manager.resolve{more}",
-            "<= 1.3x",
+            _BARE,
             measure.ratio(taken[name][what], taken["bare"][what]),
             "x",
-            1.3,
             details=details | used if name == "session" and what == "wall_s" else None,
         )
         for what, more in (("wall_s", ""), ("cpu_s", ", processor time, caches written"))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from bench import Bench, Row
+from bench import Bench, Reach, Row
 from library import Library
 from measure import Estimate, Side
 
@@ -11,6 +11,7 @@ from bifrost.testing.redis import RedisServer
 
 _EVENTS = 400
 _PAUSE_S = 0.003
+_HEARD = Reach(10, why="one in a hundred waits for a core that something else has")
 
 
 def rows(bench: Bench, library: Library) -> list[Row]:
@@ -34,10 +35,9 @@ def rows(bench: Bench, library: Library) -> list[Row]:
     return [
         Row(
             f"invalidation seen by another process through Redis: p99 of {_EVENTS} events",
-            "<= 10 ms",
+            _HEARD,
             Estimate.of([_percentile(latencies, 99) for latencies in every]),
             "ms",
-            10,
             details={
                 "events": len(together),
                 **{f"p{share}, ms": _percentile(together, share) for share in (50, 90, 99)},

@@ -6,12 +6,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import measure
-from bench import Bench, Row
+from bench import Bench, Reach, Row
 from library import Library
 from measure import Estimate, Sample, Side
 
 _BATCH = 1_000
 _PAIRS = 30
+_COUNTED = Reach(
+    1.05,
+    why="a single warm resolve takes 15 to 20 us, and counting it twice, as a call and as a request, 3.8",
+)
+_SPANS = Reach(1.02, why="asking twice whether tracing is on, in a request of some microseconds")
 
 
 def rows(bench: Bench, library: Library) -> list[Row]:
@@ -44,10 +49,9 @@ def _monitored(what: str, call: str, samples: Sequence[Sample]) -> Row:
     on, off = _pooled(samples, call)
     return Row(
         f"monitoring on to off, processor time: {what}",
-        "<= 1.05x",
+        _COUNTED,
         measure.ratio(on, off),
         "x",
-        1.05,
         details={
             "on, us a call": 1e6 * Estimate.of(on).median,
             "off, us a call": 1e6 * Estimate.of(off).median,
@@ -63,10 +67,9 @@ def _traced(samples: Sequence[Sample]) -> Row:
     whole = Estimate.of(measure.values(samples, "whole_s")).median
     return Row(
         "tracing without an SDK to none, processor time: one warm request",
-        "<= 1.02x",
+        _SPANS,
         measure.ratio(on, off),
         "x",
-        1.02,
         details={
             "with, us": 1e6 * Estimate.of(on).median,
             "without, us": 1e6 * Estimate.of(off).median,

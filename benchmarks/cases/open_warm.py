@@ -4,10 +4,40 @@
 from __future__ import annotations
 
 import measure
-from bench import EMPTY, PLAIN, Bench, Row, Subject, bifrost, empty, open_figures, whole_process
+from bench import (
+    EMPTY,
+    PLAIN,
+    Bench,
+    Reach,
+    Row,
+    Subject,
+    bifrost,
+    empty,
+    open_figures,
+    whole_process,
+)
 from measure import Estimate, Sample
 
 _WARM = "LMDB warm"
+_OPEN = Reach(
+    1.0,
+    why="of processor time it is within 2 %: OpenUSD's routing by scheme, and looking layers up by real "
+    "paths since identifiers depend on a context, against what anchoring relative paths takes",
+)
+_CROSSINGS = Reach(3)
+_ATTRIBUTES = Reach(
+    1.0,
+    why="each is one look-up in the table; the file system, which the other side asks, was faster",
+)
+_START = Reach(
+    30,
+    why="nearly all of it is importing Bifrost's modules from files; opening LMDB takes under a millisecond",
+)
+_PROCESS = Reach(
+    130,
+    why="loading any resolver plugin makes OpenUSD import the Python module of each of its libraries, an "
+    "empty one too: that alone is more than this (details: empty plugin, ms)",
+)
 
 
 def rows(bench: Bench, subject: Subject) -> list[Row]:
@@ -22,10 +52,9 @@ def rows(bench: Bench, subject: Subject) -> list[Row]:
     return [
         Row(
             f"open, LMDB warm ({subject.name})",
-            "<= 1.00x",
+            _OPEN,
             _ratio(ours, plain, "open_s"),
             "x",
-            1.0,
             process=process,
             details=open_figures(samples)
             | {
@@ -36,10 +65,9 @@ def rows(bench: Bench, subject: Subject) -> list[Row]:
         ),
         Row(
             f"open, LMDB warm: crossings into Python ({subject.name})",
-            "<= 3",
+            _CROSSINGS,
             Estimate.of(measure.values(ours, "after_open", "crossings")),
             "",
-            3,
         ),
         *_attributes(subject, samples),
         *_start_up(subject, samples),
@@ -53,10 +81,9 @@ def _attributes(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]
     return [
         Row(
             f"all asset-valued attributes after it ({subject.name})",
-            "<= 1.0x",
+            _ATTRIBUTES,
             _ratio(ours, plain, "attributes_s"),
             "x",
-            1.0,
             process=whole_process(ours, plain),
             details={
                 "attributes": ours[0]["attributes"],
@@ -77,10 +104,9 @@ def _start_up(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
     return [
         Row(
             f"warm() with the LMDB cache, beyond loading an empty plugin ({subject.name})",
-            "<= 30 ms",
+            _START,
             beyond,
             "ms",
-            30,
             process=whole_process(ours, idle),
             details={
                 "OpenAssetIO imported": any(sample["openassetio_imported"] for sample in ours),
@@ -90,10 +116,9 @@ def _start_up(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
         ),
         Row(
             f"whole process, LMDB warm, beyond plain ({subject.name})",
-            "<= plain + 130 ms",
+            _PROCESS,
             process[1].scaled(1000),
             "ms",
-            130,
             process=process,
         ),
     ]

@@ -6,11 +6,21 @@ from __future__ import annotations
 from typing import Any
 
 import measure
-from bench import PLAIN, Bench, Row, Subject
+from bench import PLAIN, Bench, Reach, Row, Subject
 from measure import Estimate, Side
 
 _EACH = 400_000
 _ROUNDS = 7
+_ONE = Reach(
+    0.3,
+    why="0.26 us where a core is its own; what other programs take of the processor's cache is added",
+)
+_TWO = Reach(
+    1.8,
+    at_least=True,
+    why="the table shares no lock between readers, and processor time a Resolve stays as it is: two "
+    "threads of a virtual machine whose cores are others', too, are not twice one",
+)
 
 
 def rows(bench: Bench, subject: Subject) -> list[Row]:
@@ -34,19 +44,16 @@ def rows(bench: Bench, subject: Subject) -> list[Row]:
     return [
         Row(
             f"one Resolve, table hit, 1 thread ({subject.name})",
-            "<= 0.3 us",
+            _ONE,
             Estimate.of(one).scaled(1e6),
             "us",
-            0.3,
             details=details,
         ),
         Row(
             f"one Resolve, table hit: throughput of 2 threads to 1 ({subject.name})",
-            ">= 1.8x",
+            _TWO,
             measure.ratio(one, two),
             "x",
-            1.8,
-            at_least=True,
         ),
     ]
 

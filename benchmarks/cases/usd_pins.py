@@ -10,6 +10,7 @@ from bench import (
     EMPTY,
     PLAIN,
     Bench,
+    Reach,
     Row,
     Subject,
     bifrost,
@@ -23,6 +24,15 @@ from measure import Estimate, Sample, Side
 _PINS: Final = "pins"
 _WARM: Final = "LMDB warm"
 _SELECTED: Final = "pin, selected variants"
+_OPEN: Final = Reach(
+    1.0,
+    why="reading the file of pins and making answers of them, two thirds of what is more, and OpenUSD's own "
+    "routing by scheme: 1.03 times the instructions (callgrind)",
+)
+_PYTHON: Final = Reach(0)
+_MADE: Final = Reach(
+    1.5, why="every file is read whole and hashed, and on few layers the walk itself tells"
+)
 
 
 def rows(bench: Bench, subject: Subject) -> list[Row]:
@@ -55,10 +65,9 @@ def _opened(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
     return [
         Row(
             f"open with pins ({subject.name})",
-            "<= 1.00x",
+            _OPEN,
             _ratio(ours, plain, "open_s"),
             "x",
-            1.0,
             process=whole_process(ours, plain),
             details=open_figures(samples)
             | {
@@ -72,10 +81,9 @@ def _opened(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
         ),
         Row(
             f"open with pins: processes that imported Bifrost's Python ({subject.name})",
-            "0",
+            _PYTHON,
             Estimate.of([float(sum(sample["bifrost_imported"] for sample in ours))]),
             "",
-            0,
         ),
     ]
 
@@ -85,7 +93,7 @@ def _made(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
     return [
         compared(
             f"{what}, to a warm open ({subject.name})",
-            limit,
+            reach,
             samples[name],
             warm,
             part="open",
@@ -95,7 +103,7 @@ def _made(subject: Subject, samples: dict[str, list[Sample]]) -> list[Row]:
                 "not pinned": samples[name][0]["unresolved"],
             },
         )
-        for what, name, limit in (("pin", _PINS, 1.5), (_SELECTED, _SELECTED, None))
+        for what, name, reach in (("pin", _PINS, _MADE), (_SELECTED, _SELECTED, None))
     ]
 
 

@@ -8,12 +8,16 @@ from typing import Final
 
 import measure
 import rewritten
-from bench import Bench, Row, Subject
+from bench import Bench, Reach, Row, Subject
 from measure import ChildFailed, Estimate, Side
 from shot import generate
 
 _LAYERS: Final = 100
 _NAME: Final = "publish_layer"
+_TOOK: Final = Reach(
+    1.0,
+    why="validating, writing and hashing a hundred layers of about 60 prims, 41 of them crate, one by one",
+)
 
 
 def rows(bench: Bench, subject: Subject) -> list[Row]:
@@ -34,10 +38,9 @@ def rows(bench: Bench, subject: Subject) -> list[Row]:
     return [
         Row(
             f"publish_layer of {_LAYERS} edited layers, without thumbnails",
-            "<= 1 s",
+            _TOOK,
             Estimate.of(measure.values(ours, "took_s")),
             "s",
-            1.0,
             details={
                 "CPU time, s": Estimate.of(measure.values(ours, "took_cpu_s")).median,
                 "changes of the catalogue": ours[0]["changes"],

@@ -6,11 +6,15 @@ from __future__ import annotations
 from typing import Final
 
 import measure
-from bench import Bench, Row, Subject, bifrost, compared, milliseconds
+from bench import Bench, Reach, Row, Subject, bifrost, compared, milliseconds
 from measure import ChildFailed, Estimate, Side
 
 _STAGE: Final = "stage without payloads"
 _ASKED: Final = "get_usd_variants"
+_READ: Final = Reach(1.1)
+_KEPT: Final = Reach(
+    100, why="one resolve, one look at the file, one look-up; a busy machine doubles them"
+)
 
 
 def rows(bench: Bench, subject: Subject) -> list[Row]:
@@ -33,7 +37,7 @@ def rows(bench: Bench, subject: Subject) -> list[Row]:
     return [
         compared(
             f"get_usd_variants, nothing kept, to opening without payloads ({subject.name})",
-            1.1,
+            _READ,
             ours,
             stage,
             details={
@@ -44,9 +48,8 @@ def rows(bench: Bench, subject: Subject) -> list[Row]:
         ),
         Row(
             f"get_usd_variants, kept ({subject.name})",
-            "<= 100 us",
+            _KEPT,
             Estimate.of(measure.values(ours, "warm_s")).scaled(1e6),
             "us",
-            100,
         ),
     ]

@@ -23,7 +23,7 @@ SUFFIXES = {
     ".txt",
     ".yml",
 }
-NOT_OURS = {"__pycache__", "generated", "out", "results"}
+NOT_OURS = {"__pycache__", "generated", "out", "report", "results"}
 
 # Put together here, so that this file keeps the rules it checks.
 REGISTRIES = ("pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "deb.debian" + ".org")

@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+One artist's application under load, as `soak.py` starts it: arguments as JSON on stdin.
+
+The main thread opens the shot, switches versions, publishes and refreshes, as fast as it can; another one
+queries and resolves batches, as a panel does, fifty times a second. Every answer is checked: a floating
+reference is never older than what this process published before, a pinned one is what it says. A third
+thread samples what the process holds.
+
+With `plain` it does the same to plain files without Bifrost: what memory OpenUSD itself takes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import threading
+import time
+import traceback
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any, Final, Protocol
+
+import soak_show as show
+
+_PAGE: Final = resource.getpagesize()
+_RECENT: Final = 5
+# Without it the other thread has the interpreter half of the time, and stages wait.
+_PANEL_S: Final = 0.02
+_now = time.monotonic
+
+
+class Application(Protocol):
+    """What an artist does, one method an operation. Each raises AssertionError where a thing is wrong."""
+
+    def work(self) -> dict[Callable[[], None], int]:
+        """Return the main thread's operations, with how often each is done."""
+
+    def background(self) -> dict[Callable[[], None], int]:
+        """Return the other thread's; nothing in them touches a stage."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class Stages:
+    """What both applications do to a stage: open it, put one prop at a version, look at what it shows."""
+
+    def __init__(self, root: str, folder: Path, rng: Random) -> None:
+        self.root = root
+        self.folder = folder
+        self.rng = rng
+        self.newest = dict.fromkeys(show.PROPS, 1)
+        self.mine = show.PROPS
+        self.stage: Any = None
+
+    def opened(self) -> Any:
+        """Return a stage of the shot in this application's context."""
+        raise NotImplementedError
+
+    def at(self, prop: str, version: int) -> str:
+        """Return the asset path of *version* of *prop*."""
+        raise NotImplementedError
+
+    def open(self) -> None:
+        """Open the shot, the stage before it closed."""
+        self.stage = None
+        self.stage = self.opened()
+        self.check()
+
+    def switch(self) -> None:
+        """Put one prop at one of its last versions, in the session layer, and back."""
+        from pxr import Sdf
+
+        prop = self.rng.choice(show.PROPS)
+        newest = self.newest[prop]
+        version = self.rng.randint(max(1, newest - _RECENT), newest)
+        layer = self.stage.GetSessionLayer()
+        spec = Sdf.CreatePrimInLayer(layer, show.prim_of(prop))
+        spec.referenceList.explicitItems = [Sdf.Reference(self.at(prop, version))]
+        assert self.shown(prop) == version, f"{prop}: {self.shown(prop)} instead of {version}"
+        layer.Clear()
+
+    def check(self) -> None:
+        """See that the stage shows of every prop what is the newest, as far as this process knows."""
+        for prop, newest in self.newest.items():
+            shown = self.shown(prop)
+            assert shown >= newest, f"{prop}: {shown} after {newest} was published"
+
+    def shown(self, prop: str) -> int:
+        """Return the version of *prop* that the stage shows."""
+        made = self.stage.GetPrimAtPath(show.prim_of(prop)).GetAttribute("made").Get()
+        assert made is not None, f"{prop} is not there"
+        name, version = made.split()
+        assert name == prop
+        return int(version)
+
+
+class Artist(Stages):
+    """An application with Bifrost. Its context is its own, as another user's is."""
+
+    def __init__(self, root: str, folder: Path, rng: Random, number: int, of: int) -> None:
+        super().__init__(root, folder, rng)
+        from bifrost.host import bifrost_host
+        from bifrost.usd.stage import warm
+
+        warm()
+        self.host = bifrost_host
+        self.user = f"artist_{number}"
+        # Applications publish props of their own, so that each knows what is the newest.
+        self.mine = show.PROPS[number::of]
+
+    def work(self) -> dict[Callable[[], None], int]:
+        return _mix(self)
+
+    def background(self) -> dict[Callable[[], None], int]:
+        return {self.query: 1, self.resolve: 4}
+
+    def opened(self) -> Any:
+        from pxr import Usd
+
+        from bifrost.context import Context
+        from bifrost.usd import context
+
+        return Usd.Stage.Open(self.root, context(Context(user=self.user), root=self.root))
+
+    def at(self, prop: str, version: int) -> str:
+        return show.reference(prop, version)
+
+    def publish(self) -> None:
+        """Publish the next version of one of this application's props."""
+        prop = self.rng.choice(self.mine)
+        version = self.newest[prop] + 1
+        file = show.written(self.folder, prop, version)
+        made = self.host.register_version(show.reference(prop), file, expected_version=version - 1)
+        file.unlink()
+        assert made == show.reference(prop, version), made
+        self.newest[prop] = version
+
+    def refresh(self) -> None:
+        """Let the stage have what is the newest, and look."""
+        self.host.refresh(self.stage)
+        self.check()
+
+    def query(self) -> None:
+        """Ask for the props by a tag, newest first."""
+        found = self.host.query_assets({"tags": "soak", "fields": ["id"], "limit": len(show.PROPS)})
+        assert len(found) == len(show.PROPS), f"{len(found)} props"
+
+    def resolve(self) -> None:
+        """Resolve all props, each as it floats and by number."""
+        newest = dict(self.newest)
+        uris = [show.reference(prop) for prop in self.mine]
+        uris += [show.reference(prop, newest[prop]) for prop in self.mine]
+        paths = self.host.resolve_asset_paths(uris)
+        for prop, path in zip(self.mine, paths[len(self.mine) :], strict=True):
+            said = Path(path).read_text().partition('made = "')[2].partition('"')[0]
+            assert said == f"{prop} {newest[prop]}", f"{prop}: {said} instead of {newest[prop]}"
+
+    def close(self) -> None:
+        self.stage = None
+        self.host.session.close()
+
+
+class Plain(Stages):
+    """The same to plain files, with nothing of ours in the process."""
+
+    def work(self) -> dict[Callable[[], None], int]:
+        return _mix(self)
+
+    def background(self) -> dict[Callable[[], None], int]:
+        return {}
+
+    def opened(self) -> Any:
+        from pxr import Usd
+
+        return Usd.Stage.Open(self.root)
+
+    def at(self, prop: str, version: int) -> str:
+        return str(self.folder / f"{prop}.{version}.usda")
+
+    def publish(self) -> None:
+        """Write the next version of a prop, and over what the shot has of it."""
+        prop = self.rng.choice(self.mine)
+        self.newest[prop] += 1
+        file = show.written(self.folder, prop, self.newest[prop])
+        floating = self.folder / f"{prop}.usda"
+        floating.with_suffix(".new").write_text(file.read_text())
+        floating.with_suffix(".new").replace(floating)
+
+    def refresh(self) -> None:
+        """Read anew what was written."""
+        self.stage.Reload()
+
+    def close(self) -> None:
+        self.stage = None
+
+
+def _mix(stages: Any) -> dict[Callable[[], None], int]:
+    """Return how often each is done: a publish draws a thumbnail, which takes as long as all the rest."""
+    return {stages.open: 4, stages.switch: 8, stages.publish: 1, stages.refresh: 8}
+
+
+class Sampler:
+    """
+    Writes what the process holds, once in a while, and what its operations took since the time before.
+
+    Into *file*, a line of JSON each: samples that were kept would be what grows.
+    """
+
+    def __init__(self, file: Path, every_s: float) -> None:
+        self.done: Counter[str] = Counter()
+        self._file = file
+        self._every_s = every_s
+        self._taken: dict[str, list[float]] = defaultdict(list)
+        self._lock = threading.Lock()
+
+    def took(self, name: str, seconds: float) -> None:
+        """Count an operation. Any thread."""
+        with self._lock:
+            self._taken[name].append(seconds)
+            self.done[name] += 1
+
+    def run(self, ended: threading.Event) -> None:
+        """Sample until *ended*."""
+        start = _now()
+        with self._file.open("w") as file:
+            while not ended.wait(self._every_s):
+                with self._lock:
+                    taken, self._taken = self._taken, defaultdict(list)
+                    done = dict(self.done)
+                sample = {"at_s": _now() - start, "done": done, **held()}
+                file.write(json.dumps({**sample, "ms": _milliseconds(taken)}) + "\n")
+                file.flush()
+
+
+def held() -> dict[str, Any]:
+    """Return what this process holds: memory, descriptors, threads, and Python's allocated blocks."""
+    resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+    return {
+        "anonymous_bytes": (resident - shared) * _PAGE,
+        "resident_bytes": resident * _PAGE,
+        "descriptors": len(os.listdir("/proc/self/fd")) - 1,
+        "threads": threading.active_count(),
+        "blocks": sys.getallocatedblocks(),
+    }
+
+
+def _milliseconds(taken: dict[str, list[float]]) -> dict[str, float]:
+    return {name: 1000 * sorted(every)[len(every) // 2] for name, every in taken.items()}
+
+
+class Loop:
+    """Runs an application's operations until the time is over or one is wrong."""
+
+    def __init__(self, application: Application, sampler: Sampler) -> None:
+        self.application = application
+        self.sampler = sampler
+        self.wrong: list[str] = []
+        self.ended = threading.Event()
+
+    def run(self, seconds: float, rng: Random) -> None:
+        """Run for *seconds*; what went wrong is in `wrong`."""
+        threads = [
+            threading.Thread(target=self.sampler.run, args=(self.ended,)),
+            threading.Thread(
+                target=self._repeat,
+                args=(self.application.background(), Random(rng.random()), _PANEL_S),
+            ),
+        ]
+        timer = threading.Timer(seconds, self.ended.set)
+        for thread in (*threads, timer):
+            thread.start()
+        self._once(next(iter(self.application.work())))
+        self._repeat(self.application.work(), rng, 0.0)
+        timer.cancel()
+        for thread in (*threads, timer):
+            thread.join()
+
+    def _repeat(self, work: dict[Callable[[], None], int], rng: Random, pause_s: float) -> None:
+        while work and not self.ended.wait(pause_s):
+            [call] = rng.choices(list(work), list(work.values()))
+            self._once(call)
+
+    def _once(self, call: Callable[[], None]) -> None:
+        start = _now()
+        try:
+            call()
+        except BaseException:  # noqa: BLE001  whatever it is, it is wrong
+            self.wrong.append(traceback.format_exc())
+            self.ended.set()
+        self.sampler.took(call.__name__, _now() - start)
+
+
+def main(
+    *,
+    root: str,
+    folder: str,
+    number: int,
+    of: int,
+    seconds: float,
+    every_s: float,
+    seed: int,
+    plain: bool = False,
+) -> dict[str, Any]:
+    """
+    Run application *number* of so many; return its samples, its counts, and what was wrong.
+
+    Args:
+        root: The shot's root layer.
+        folder: Where the files go that are published; this application makes one of its own in it.
+        number: From 0; each publishes props of its own.
+        of: How many applications there are.
+        seconds: How long.
+        every_s: How often it looks at what it holds.
+        seed: Where its chance begins.
+        plain: Whether it is the one without Bifrost.
+    """
+    own, rng = Path(folder) / ("plain" if plain else f"artist_{number}"), Random(seed + number)
+    own.mkdir()
+    before = held()
+    application: Any = (
+        Plain(str(show.plain(own)), own, rng) if plain else Artist(root, own, rng, number, of)
+    )
+    file = own / "samples.jsonl"
+    sampler = Sampler(file, every_s)
+    loop = Loop(application, sampler)
+    loop.run(seconds, rng)
+    application.close()
+    return {
+        "samples": [json.loads(line) for line in file.read_text().splitlines()],
+        "done": dict(sampler.done),
+        "wrong": loop.wrong,
+        "newest": {prop: application.newest[prop] for prop in application.mine},
+        "before": before,
+        "after_close": held(),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(**json.loads(sys.stdin.read()))), flush=True)
