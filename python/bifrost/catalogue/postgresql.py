@@ -3,13 +3,15 @@
 A catalogue on a PostgreSQL server, in a schema of its own called `bifrost`.
 
 Reads run outside a transaction, one statement each. Writers come one after the other, as in SQLite:
-the log of changes has to grow in the order of the commits, and version numbers have no gaps. The lock
+the log of changes has to grow in the order of the commits, and no version takes a number twice. The lock
 is an advisory one of the transaction; it goes with the connection, whatever becomes of the process.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ SCHEMA: Final = "bifrost"
 # "Bfst", so that another program's lock is never ours.
 _WRITERS: Final = 0x42667374
 _CONNECT_TIMEOUT_S: Final = 10
+_GRACE_S: Final = 5.0
 
 
 class PostgresqlBackend:
@@ -40,6 +43,10 @@ class PostgresqlBackend:
         self._lock_timeout_s = lock_timeout_s
         self._statement_timeout_s = statement_timeout_s
 
+    def using(self) -> AbstractContextManager[None]:
+        """Return nothing that does anything: a child opens connections of its own beside its parent's."""
+        return nullcontext()
+
     def engine(self) -> sa.Engine:
         """
         Return a new engine.
@@ -48,7 +55,9 @@ class PostgresqlBackend:
             ConfigurationError: psycopg is not installed, or the URL can't be read.
         """
         try:
-            url = sa.make_url(self._url).set(drivername="postgresql+psycopg")
+            from bifrost.catalogue import patience
+
+            url = sa.make_url(self._url).set(drivername=patience.DRIVER)
             engine = sa.create_engine(
                 url,
                 poolclass=QueuePool,
@@ -57,7 +66,7 @@ class PostgresqlBackend:
                 pool_timeout=self._lock_timeout_s,
                 # A connection that the server dropped while it was idle is noticed and replaced.
                 pool_pre_ping=True,
-                connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "autocommit": True},
+                connect_args={"autocommit": True, **self._patience()},
             )
         except ModuleNotFoundError as error:
             raise ConfigurationError(
@@ -109,6 +118,17 @@ class PostgresqlBackend:
             passes,
         )
 
+    def _patience(self) -> dict[str, Any]:
+        """Return how long to wait for a server that says nothing at all."""
+        statement_s = self._statement_timeout_s
+        short_s = min(statement_s or _CONNECT_TIMEOUT_S, _CONNECT_TIMEOUT_S)
+        return {
+            "connect_timeout": math.ceil(short_s),
+            "ping_s": short_s,
+            # A server that is alive ends a statement by itself, and says so.
+            "patience_s": statement_s + min(statement_s, _GRACE_S) if statement_s else None,
+        }
+
     def _on_connect(self, connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET search_path TO {SCHEMA}, public")
@@ -127,7 +147,7 @@ class PostgresqlBackend:
 
 def _state_of_refusal(error: BaseException | None, text: str) -> str:
     """Return the SQLSTATE of a connection that was refused: libpq passes on the server's words only."""
-    if type(error).__name__ != "OperationalError":
+    if "OperationalError" not in {each.__name__ for each in type(error).__mro__}:
         return "unknown"
     return next((state for words, state in _REFUSALS.items() if re.search(words, text)), "")
 
