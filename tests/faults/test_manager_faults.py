@@ -466,6 +466,25 @@ class TestGarbage:
             )
         assert asked(controls) <= 64
 
+    @pytest.mark.parametrize("fault", ["raise", "no_callback", "wrong_type", "null", "wrong_index"])
+    def test_instead_of_garbage_a_known_answer_is_served_and_marked(
+        self, make, controls, files, fault
+    ):
+        """
+        A manager with a defect tells no more about the entity than one that is down; asked again each time.
+        """
+        host = make(cache__negative_ttl_s=60)
+        host.configure_cache(ttl_seconds=0)
+        host.resolve_asset_path(HERO)
+        controls.set(fault=fault)
+
+        for _ in range(2):
+            found = host.resolve_asset(HERO)
+            assert ("stale", str(files / NAMES[0])) == (found.tier, found.path)
+        assert Code.MISBEHAVED is raised_by(host.resolve_asset_path, VILLAIN).code
+        controls.set(fault="none")
+        assert "manager" == host.resolve_asset(HERO).tier
+
     @pytest.mark.parametrize("fault", ["raise", "no_callback", "wrong_type", "null"])
     def test_garbage_takes_no_known_answer_back(self, make, controls, files, fault):
         """

@@ -13,6 +13,8 @@ from bifrost.model.request import Request
 from bifrost.redaction import redacted
 
 _OUTAGE: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE})
+# A manager's own trouble: an answer, and none about the reference.
+_DEFECT: Final = frozenset({Code.MISBEHAVED, Code.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,11 @@ class Failure:
     def is_outage(self) -> bool:
         """Whether the manager could not be asked, which says nothing about the reference."""
         return self.code in _OUTAGE
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the reference may be as it was: nobody could be asked, or what they said is no answer."""
+        return self.is_outage or self.code in _DEFECT
 
     def exception(self, reference: str) -> AssetException:
         """Return what a call for this one reference raises."""

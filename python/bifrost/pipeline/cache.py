@@ -37,8 +37,6 @@ from bifrost.tiers.tiered import TieredCache
 
 _NEGATIVE_BYTES = 4_000_000
 _MOST_SCOPES = 1_000
-# What the manager itself is to blame for says nothing about the reference.
-_SAY_NOTHING = frozenset({Code.MISBEHAVED, Code.UNKNOWN})
 _KIND = b"r"  # of keys; what `_packed` makes of another shape wants another letter
 _LENGTH = 4
 _COUNTED = ("hits", "misses", "failure_hits", "stale_served", "revalidated")
@@ -203,7 +201,7 @@ class Cache:
     def _ask(
         self, request: Request, scope: bytes, now: float, stale: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Return the manager's answers, kept for the next time; what is *stale* in an outage."""
+        """Return the manager's answers, kept for the next time; what is *stale* where it gives none."""
         sequence = self._tiers.sequence()
         is_located = request.operation is Operation.LOCATE
         reply = self._inner.handle(replace(request, operation=Operation.RESOLVE))
@@ -222,14 +220,13 @@ class Cache:
                     answers[reference] = entry.decoded = path_of(outcome.path)
                 else:
                     answers[reference] = Resolution._make((*outcome[:-1], expires))
-            elif outcome.is_outage:
-                if reference in stale:
-                    served += 1
-                    answers[reference] = _served_stale(stale[reference], now)
-            elif not outcome.retryable:
+            elif reference in stale and outcome.says_nothing:
+                served += 1
+                answers[reference] = _served_stale(stale[reference], now)
+            elif not (outcome.is_outage or outcome.retryable):
                 key = prefix + subject_of(reference)
                 self._remember_failure(key, outcome, now, sequence)
-                if outcome.code not in _SAY_NOTHING:
+                if not outcome.says_nothing:
                     taken_back.append(key)
         if taken_back:  # or a later outage would serve it as stale
             self._tiers.delete(taken_back)
