@@ -122,6 +122,29 @@ def test_what_a_manager_does_not_implement_is_not_supported(make):
         assert managers.IDENTIFIER in error.message
 
 
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        ("register_version", ("hero.usda",)),
+        ("set_metadata", ({},)),
+        ("set_status", ("approved",)),
+        ("get_status", ()),
+        ("deprecate", ()),
+        ("delete_asset", ()),
+        ("permissions", ()),
+        ("get_relationships_with_metadata", ()),
+    ],
+)
+def test_what_only_our_catalogue_can_do_is_not_supported_by_another_manager(make, call, arguments):
+    """
+    Whatever its references look like: that comes before what is wrong with them.
+    """
+    error = raised_by(getattr(make("none"), call), HERO, *arguments)
+
+    assert errors.UnsupportedOperationException is type(error)
+    assert managers.IDENTIFIER in error.message
+
+
 # From us to OpenAssetIO
 
 

@@ -90,8 +90,8 @@ class Asking:
         from bifrost.catalogue import Refused, VersionRecord
         from bifrost.catalogue.access import denied
 
-        asked = parsed(asset_uri)
         catalogue = self.session.own_catalogue("a version's own data")
+        asked = parsed(asset_uri)
         [found] = catalogue.resolve(
             [(asked.asset_id, asked.version)], user=self._user(context), actions=("read",)
         )

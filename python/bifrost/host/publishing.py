@@ -169,6 +169,9 @@ class PublishingCalls(Asking):
         from bifrost.publishing import Draft
         from bifrost.publishing.preparing import is_pattern
 
+        self.session.own_catalogue(
+            "publishing"
+        )  # before the reference: another manager's looks otherwise
         asset_id = parsed(asset_uri).asset_id
         asset = self._existing(asset_id)
         draft = Draft(
@@ -271,8 +274,8 @@ class PublishingCalls(Asking):
             AssetNotFoundException: no such asset; with suggestions.
             InvalidTraitsException: a value can't be stored; the message names it.
         """
-        asset_id = parsed(asset_uri).asset_id
         catalogue = self.session.own_catalogue("metadata")
+        asset_id = parsed(asset_uri).asset_id
         after = catalogue.set_metadata(
             asset_id, metadata, replace=replace, user=self._user(context)
         )
@@ -295,8 +298,8 @@ class PublishingCalls(Asking):
             AssetNotFoundException: no such asset or version; with suggestions.
             ConflictException: no such stage, or no such move from where it is.
         """
-        asked = parsed(asset_uri)
         catalogue = self.session.own_catalogue("a workflow")
+        asked = parsed(asset_uri)
         moved = catalogue.set_status(
             asked.asset_id, asked.version, status, reason=reason, user=self._user(context)
         )
@@ -334,6 +337,7 @@ class PublishingCalls(Asking):
             AssetNotFoundException: no such asset; with suggestions.
             ConflictException: another asset has a relationship to it; names which.
         """
+        catalogue = self.session.own_catalogue("deleting")
         asked = parsed(asset_uri)
         if asked.version is not None:
             raise InvalidReferenceException(
@@ -342,7 +346,6 @@ class PublishingCalls(Asking):
                 code=Code.MALFORMED_REFERENCE,
             )
         asset_id = asked.asset_id
-        catalogue = self.session.own_catalogue("deleting")
         catalogue.delete(asset_id, user=self._user(context))
         self._forget(asset_id)
 
@@ -365,8 +368,8 @@ class PublishingCalls(Asking):
     @recorded
     def permissions(self, asset_uri: str, *, context: Context | None = None) -> dict[str, bool]:
         """Return for each action whether the context's user may do it with the asset."""
-        asset_id = parsed(asset_uri).asset_id
         catalogue = self.session.own_catalogue("access")
+        asset_id = parsed(asset_uri).asset_id
         return catalogue.permissions(self._user(context), asset_id)
 
     def _publish(
@@ -376,8 +379,8 @@ class PublishingCalls(Asking):
         return publisher.publish(drafts, idempotency_key=idempotency_key, user=self._user(context))
 
     def _deprecate(self, asset_uri: str, deprecated: bool, context: Context | None) -> None:
-        asset_id = parsed(asset_uri).asset_id
         catalogue = self.session.own_catalogue("deprecation")
+        asset_id = parsed(asset_uri).asset_id
         catalogue.set_deprecated(asset_id, deprecated, user=self._user(context))
         self._forget(asset_id)
 
