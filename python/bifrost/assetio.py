@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from openassetio import errors, hostApi, log, managerApi
+from openassetio import constants, errors, hostApi, log, managerApi
 from openassetio.access import EntityTraitsAccess, ResolveAccess
 from openassetio.errors import BatchElementError
 from openassetio.pluginSystem import (
@@ -207,6 +207,12 @@ class AssetioManager:
                 self._manager = self._make()
                 self.identifier = self._manager.identifier()
             return self._manager
+
+    def reference_to(self, name: str) -> str:
+        """Return what looks like a reference of this manager's; "" where it doesn't say how they begin."""
+        info = self.manager().info()
+        prefix = info.get(constants.kInfoKey_EntityReferencesMatchPrefix, "")
+        return f"{prefix}{name}" if prefix else ""
 
     def handle(self, request: Request) -> Reply:
         """Ask the manager, in one call however many references."""

@@ -13,7 +13,9 @@ from bifrost.cli import doctor_command as doctor
 from bifrost.cli.main import run
 from bifrost.errors import CatalogueError, Code, ConfigurationError
 from bifrost.model.reply import Failure
-from bifrost.settings import CacheSettings, CatalogueSettings, ManagerSettings, Settings
+from bifrost.settings import CacheSettings, CatalogueSettings, ManagerSettings, Settings, load
+from bifrost.testing import managers
+from bifrost.testing.redis import RedisServer
 from bifrost.usd import env
 
 HEALTHY_OPENUSD = {
@@ -203,6 +205,51 @@ def test_a_manager_that_does_not_answer_fails(tmp_path, session, code):
 
     assert doctor.FAIL == finding.status
     assert "connection refused" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("none", doctor.OK),
+        ("denied", doctor.OK),
+        ("raise_openassetio", doctor.FAIL),
+        ("wrong_index", doctor.FAIL),
+    ],
+)
+def test_another_manager_is_asked_for_a_reference_of_its_own(
+    tmp_path, monkeypatch, fault, expected
+):
+    """
+    One of ours it would refuse without asking its server.
+    """
+    for name, value in managers.install(tmp_path, files=tmp_path, fault=fault).items():
+        monkeypatch.setenv(name, value)
+
+    assert expected == status(doctor.check_manager, patient(tmp_path, settings=load()))
+
+
+def test_a_shared_cache_that_is_away_is_warned_of_without_its_password(tmp_path):
+    """
+    Everything works without it.
+    """
+    with RedisServer(password="pl4nted-s3cret") as server:
+        settings = Settings(cache=CacheSettings(distributed_url=server.url))
+        somebody = patient(tmp_path, settings=settings)
+        assert doctor.OK == status(doctor.check_shared_cache, somebody)
+        server.kill()
+
+        (finding,) = doctor.check_shared_cache(somebody)
+
+    assert doctor.WARN == finding.status
+    assert f"redis://127.0.0.1:{server.port}/0 can't be used" in finding.text
+    assert "pl4nted-s3cret" not in repr(finding)
+
+
+def test_a_shared_cache_is_not_missed(tmp_path):
+    """
+    Where the settings name none.
+    """
+    assert doctor.OK == status(doctor.check_shared_cache, patient(tmp_path))
 
 
 def test_the_checks_go_on_after_one_that_breaks(monkeypatch):

@@ -20,6 +20,7 @@ import click
 from bifrost.errors import BifrostError, Code, ConfigurationError
 
 if TYPE_CHECKING:
+    from bifrost.session import Session
     from bifrost.settings import Settings
 
 OK: Final = "ok"
@@ -28,6 +29,8 @@ FAIL: Final = "fail"
 
 _PROBE_TIMEOUT_S: Final = 60.0
 _DEADLINE_S: Final = 10.0
+# No manager has it; who says so was reached.
+_NOBODY: Final = "bifrost.doctor"
 # A manager that gives any of these was not reached, or is not one to work with.
 _NOT_REACHED: Final = {Code.UNAVAILABLE, Code.DEADLINE, Code.MISBEHAVED, Code.UNKNOWN}
 
@@ -228,6 +231,25 @@ def _cache_in_use(folder: Path, max_bytes: int) -> Finding:
     return Finding("cache", OK, f"{folder}, {stats['entries']} entries, {stats['bytes']} bytes")
 
 
+def check_shared_cache(patient: Patient) -> Iterator[Finding]:
+    """Yield whether the studio's cache answers; without it everything works, and takes longer."""
+    from bifrost.tiers.redis import RedisTier
+
+    url = patient.settings.cache.distributed_url
+    if not url:
+        yield Finding("shared cache", OK, "none: cache.distributed_url is empty")
+        return
+    tier = RedisTier(url)
+    server = tier.stats()["server"]
+    if trouble := tier.trouble():
+        fix = (
+            "look at the server and at cache.distributed_url; until then each host asks for itself"
+        )
+        yield Finding("shared cache", WARN, f"{server} can't be used: {trouble}", fix)
+    else:
+        yield Finding("shared cache", OK, f"{server} answers")
+
+
 def check_catalogue(patient: Patient) -> Iterator[Finding]:
     """Yield whether our own manager's catalogue opens."""
     from bifrost.catalogue.location import path_of
@@ -259,15 +281,22 @@ def check_manager(patient: Patient) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         session = Session(_without_traces(patient.settings, folder))
         try:
-            reply = session.resolve([reference_for("bifrost.doctor")], deadline_s=_DEADLINE_S)
+            outcome = _asked(session, reference_for(_NOBODY))
+            if isinstance(outcome, Failure) and outcome.code == Code.FOREIGN_REFERENCE:
+                # It has looked at the reference, and asked nobody.
+                own = session.assetio_manager().reference_to(_NOBODY)
+                outcome = _asked(session, own) if own else outcome
         finally:
             session.close()
-    outcome = reply.outcomes[0]
     if isinstance(outcome, Failure) and outcome.code in _NOT_REACHED:
         fix = f"look at {config}" if config else "look at the catalogue and the settings above"
         yield Finding("manager", FAIL, f"{name} doesn't answer: {outcome.message}", fix)
     else:
         yield Finding("manager", OK, f"{name} answers")
+
+
+def _asked(session: Session, reference: str) -> Any:
+    return session.resolve([reference], deadline_s=_DEADLINE_S).outcomes[0]
 
 
 def _without_traces(settings: Settings, folder: str) -> Settings:
@@ -291,6 +320,7 @@ CHECKS: Final[tuple[Callable[[Patient], Iterator[Finding]], ...]] = (
     check_resolvers,
     check_environment,
     check_cache,
+    check_shared_cache,
     check_catalogue,
     check_manager,
 )
@@ -299,7 +329,7 @@ CHECKS: Final[tuple[Callable[[Patient], Iterator[Finding]], ...]] = (
 def examine(patient: Patient) -> Iterator[Finding]:
     """Yield the findings of every check; one that breaks is a finding too, and the rest go on."""
     for check in CHECKS:
-        part = check.__name__.removeprefix("check_")
+        part = check.__name__.removeprefix("check_").replace("_", " ")
         try:
             yield from check(patient)
         except BifrostError as error:

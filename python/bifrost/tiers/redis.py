@@ -293,6 +293,18 @@ class RedisTier(Tier):
             "events_missed": self._follower.assumed,
         }
 
+    def trouble(self) -> str:
+        """
+        Connect, and return what keeps the server from being used, without secrets; "" for nothing.
+
+        For who looks for faults: nothing of the tier's own state changes by it. A second or so at most.
+        """
+        try:
+            self._server.open_line().close()
+        except (LineError, RefusedError) as error:
+            return str(self._address.redacted(error))
+        return ""
+
     def close(self) -> None:
         """Store and announce what waits, where that takes less than a second; end all threads."""
         if self._is_closed:
