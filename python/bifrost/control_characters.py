@@ -27,5 +27,14 @@ def in_one_line(text: str) -> str:
     return text if text.isprintable() else _ANY.sub(_shown, text)
 
 
+def escaped_in_json(text: str) -> str:
+    """Return the JSON *text* as `escaped`: the same document. Control characters stand in its texts only."""
+    return text if text.isprintable() else _BUT_LINES.sub(_shown_in_json, text)
+
+
+def _shown_in_json(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
 def _shown(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")

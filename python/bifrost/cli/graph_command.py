@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bifrost.cli.columns import aligned
+from bifrost.control_characters import escaped_in_json
 from bifrost.model.entity_reference import parse, reference_for
 
 if TYPE_CHECKING:
@@ -334,7 +335,9 @@ def _graph() -> Graph:
 
 
 def _print(as_json: bool, rows: Any, text: Callable[[], str]) -> None:
-    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else text())
+    click.echo(
+        escaped_in_json(json.dumps(rows, indent=2, ensure_ascii=False)) if as_json else text()
+    )
 
 
 def _print_reached(found: Sequence[Reached], as_json: bool) -> None:

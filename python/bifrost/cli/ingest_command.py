@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from bifrost.control_characters import in_one_line
 from bifrost.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -68,7 +69,11 @@ def ingest(directory: Path, out: Path | None, pin: bool, as_json: bool) -> None:
             f"{error.filename or directory}: {error.strerror or error}"
         ) from error
     current.invalidate(report.published)
-    click.echo(json.dumps(report.as_dict(), indent=2) if as_json else "\n".join(_summary(report)))
+    click.echo(
+        json.dumps(report.as_dict(), indent=2)
+        if as_json
+        else "\n".join(map(in_one_line, _summary(report)))
+    )
 
 
 @contextlib.contextmanager

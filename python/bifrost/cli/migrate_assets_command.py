@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bifrost.cli.migrate_exits import as_json, leave, trouble_is_2
+from bifrost.control_characters import in_one_line
 from bifrost.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -67,7 +68,11 @@ def assets(
             raise ConfigurationError(f"{directory}: {error.strerror or error}") from error
     if not dry_run:
         current.invalidate(report.registered)
-    click.echo(json.dumps(report.as_dict(), indent=2) if as_json else "\n".join(_summary(report)))
+    click.echo(
+        json.dumps(report.as_dict(), indent=2)
+        if as_json
+        else "\n".join(map(in_one_line, _summary(report)))
+    )
     is_waiting = dry_run and bool(report.registered or report.relationships)
     leave(ctx, found=is_waiting, troubles=report.troubles)
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import click
 
+from bifrost.control_characters import in_one_line
+
 CLEAN: Final = 0
 """There is nothing to do, or it was done."""
 FOUND: Final = 1
@@ -28,7 +30,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def leave(ctx: click.Context, *, found: bool, troubles: Sequence[tuple[str, str]] = ()) -> None:
     """Say on stderr what went wrong, and leave: with 2 for trouble, else with 1 where *found*."""
     for what, why in troubles[:_SHOWN]:
-        click.echo(f"bifrost: {what}: {why}", err=True)
+        click.echo(in_one_line(f"bifrost: {what}: {why}"), err=True)
     if len(troubles) > _SHOWN:
         click.echo(f"bifrost: … and {len(troubles) - _SHOWN} more; --json lists them all", err=True)
     ctx.exit(TROUBLE if troubles else FOUND if found else CLEAN)

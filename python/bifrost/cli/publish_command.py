@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bifrost.control_characters import escaped
+
 if TYPE_CHECKING:
     from bifrost.publishing import Publish
 
@@ -117,7 +119,7 @@ def _print(made: Publish, as_json: bool) -> None:
         for reference in made.results:
             click.echo(reference)
         for finding in made.findings:
-            click.echo(f"{finding.severity}: {finding.message} [{finding.code}]", err=True)
+            click.echo(escaped(f"{finding.severity}: {finding.message} [{finding.code}]"), err=True)
     for name, state in made.actions.items():
         if not state.done:
             click.echo(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bifrost.cli.columns import print_columns, printable
+from bifrost.control_characters import escaped_in_json
 
 if TYPE_CHECKING:
     from bifrost.catalogue.query import QueryPage
@@ -122,7 +123,7 @@ def _write(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: str, whole: Mapping[str, Any]
 ) -> None:
     if form == "json":
-        click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
+        click.echo(escaped_in_json(json.dumps(whole, indent=2, ensure_ascii=False)))
     elif form == "csv":
         click.echo(_csv(rows, columns), nl=False)
     elif sys.stdout.isatty():

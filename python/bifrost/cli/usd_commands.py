@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from bifrost.cli.columns import print_columns
+from bifrost.control_characters import in_one_line
 
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -95,7 +96,7 @@ def deps(root: str, as_json: bool, svg: Path | None) -> None:
     failed = [each for each in found if each.problem]
     for each in failed:
         origin = f" (from {each.layer})" if each.layer else ""
-        click.echo(f"bifrost: {each.reference}: {each.problem}{origin}", err=True)
+        click.echo(in_one_line(f"bifrost: {each.reference}: {each.problem}{origin}"), err=True)
     if failed:
         click.get_current_context().exit(1)
 
@@ -120,7 +121,7 @@ def open_stage(root: str, as_json: bool) -> None:
             f"unresolved, in {found.milliseconds:.1f} ms"
         )
         for path in found.unresolved:
-            click.echo(f"  unresolved: {path}")
+            click.echo(in_one_line(f"  unresolved: {path}"))
     if found.unresolved:
         click.get_current_context().exit(1)
 

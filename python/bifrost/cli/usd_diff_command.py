@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bifrost.cli.columns import print_columns
+from bifrost.control_characters import in_one_line
 
 if TYPE_CHECKING:
     from bifrost.usd.dependencies import Found
@@ -50,7 +51,7 @@ def diff(ctx: click.Context, before: str, after: str, layers: bool, as_json: boo
     else:
         _print(found)
     for problem in found.problems:
-        click.echo(f"bifrost: {problem}", err=True)
+        click.echo(in_one_line(f"bifrost: {problem}"), err=True)
     ctx.exit(_DIFFERENT if found else _SAME)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bifrost.cli.columns import print_columns
+from bifrost.control_characters import in_one_line
 
 if TYPE_CHECKING:
     from bifrost.usd.layer_table import StageLayer
@@ -43,7 +44,7 @@ def layers(root: str, as_json: bool) -> None:
         _print(found)
     problems = [f"{each.identifier}: {each.problem}" for each in found if each.problem]
     for problem in (failed := [*problems, *composition_problems(stage)]):
-        click.echo(f"bifrost: {problem}", err=True)
+        click.echo(in_one_line(f"bifrost: {problem}"), err=True)
     if failed:
         click.get_current_context().exit(1)
 

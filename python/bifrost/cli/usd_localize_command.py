@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bifrost.control_characters import in_one_line
+
 if TYPE_CHECKING:
     from bifrost.usd.localizing import Localized
 
@@ -56,6 +58,6 @@ def _report(made: Localized, as_json: bool) -> None:
         click.echo(f"{made.root}: {made.files} files, {made.size} bytes")
     for each in made.left[: None if as_json else _SHOWN]:
         origin = f" (from {each.layer})" if each.layer else ""
-        click.echo(f"bifrost: {each.path}: {each.why}{origin}", err=True)
+        click.echo(in_one_line(f"bifrost: {each.path}: {each.why}{origin}"), err=True)
     if made.left:
         click.get_current_context().exit(1)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bifrost.control_characters import in_one_line
+
 if TYPE_CHECKING:
     from bifrost.usd.pin_checks import Change
 
@@ -63,7 +65,7 @@ def make(root: str, out: Path | None, selected_variants: bool) -> None:
         )
     for each in pins.unresolved[:_SHOWN]:
         origin = f" (from {each.layer})" if each.layer else ""
-        click.echo(f"bifrost: {each.reference}: {each.problem}{origin}", err=True)
+        click.echo(in_one_line(f"bifrost: {each.reference}: {each.problem}{origin}"), err=True)
     if more := pins.unresolved[_SHOWN:]:
         click.echo(f"bifrost: … and {len(more)} more that could not be pinned", err=True)
     if pins.unresolved:
@@ -90,7 +92,7 @@ def verify(pins: Path, roots: Sequence[str], sizes_only: bool, as_json: bool) ->
         click.echo(json.dumps([each._asdict() for each in found], indent=2))
     else:
         for each in found:
-            click.echo(f"{each.trouble}: {each.subject}: {each.message}")
+            click.echo(in_one_line(f"{each.trouble}: {each.subject}: {each.message}"))
     failed = sum(not each.trouble.is_warning for each in found)
     if not as_json:
         click.echo(f"{pins}: {failed} pins don't hold" if failed else f"{pins}: every pin holds")
@@ -116,7 +118,7 @@ def diff(before: Path, after: Path, as_json: bool) -> None:
         click.echo(json.dumps([each._asdict() for each in changes], indent=2))
         return
     for each in changes:
-        click.echo(_line(each))
+        click.echo(in_one_line(_line(each)))
 
 
 def _line(change: Change) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from bifrost.control_characters import escaped
+
 
 @click.command()
 @click.argument("layer", metavar="LAYER")
@@ -66,7 +68,7 @@ def publish(layer: str, asset_uri: str | None, as_json: bool, **given: Any) -> N
     for each in made.published:
         click.echo(each.reference)
     for finding in made.warnings:
-        click.echo(f"{finding.severity}: {finding.message} [{finding.code}]", err=True)
+        click.echo(escaped(f"{finding.severity}: {finding.message} [{finding.code}]"), err=True)
     for action, error in made.failed.items():
         click.echo(
             f"bifrost: {action} failed, the versions are published all the same: {error}; "

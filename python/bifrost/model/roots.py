@@ -70,8 +70,8 @@ class AllowedRoots:
 
 def _place(path: str, folders: dict[str, str]) -> str:
     """Return where *path* leads to; *folders* remembers where folders do."""
-    if not path.startswith("/"):
-        raise ValueError("not absolute")
+    if not path.startswith("/") or "\0" in path:
+        raise ValueError("the system would read another path, or none")
     folder, name = os.path.split(path)
     if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114  thousands in a row
         return os.path.realpath(path)

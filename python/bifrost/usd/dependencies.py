@@ -20,6 +20,7 @@ from pxr import Sdf
 from bifrost.errors import AssetException
 from bifrost.model.reply import Failure
 from bifrost.model.resolution import Resolution
+from bifrost.model.roots import SETTING
 from bifrost.session import Session, current
 from bifrost.usd.arcs import asset_paths, is_expression
 from bifrost.usd.file_checks import hangs, no_usd, why_not
@@ -86,7 +87,12 @@ Reading = Callable[[Sdf.Layer], Mapping[str, str]]
 """What says what a layer names: the kind of each reference or absolute path."""
 
 
-def walk(roots: Sequence[str], answer: Breadth, read: Reading | None = None) -> list[Found]:
+def walk(
+    roots: Sequence[str],
+    answer: Breadth,
+    read: Reading | None = None,
+    holds: Callable[[str], bool] | None = None,
+) -> list[Found]:
     """
     Return *roots* and everything they depend on, asking *answer* once for each breadth.
 
@@ -96,6 +102,7 @@ def walk(roots: Sequence[str], answer: Breadth, read: Reading | None = None) -> 
         roots: Files and entity references.
         answer: What answers for entity references.
         read: What says what a layer names; all that it holds, if not given.
+        holds: Whether a plain path lies where it may; anywhere, if not given. *roots* may.
     """
     # Not `Path.resolve`: USD leaves links alone.
     wanted = {
@@ -104,7 +111,7 @@ def walk(roots: Sequence[str], answer: Breadth, read: Reading | None = None) -> 
     }
     found: dict[str, Found] = {}
     while wanted:
-        answers = _answered(wanted, answer)
+        answers = _answered(wanted, answer, holds)
         wanted = {}
         for name, each in answers.items():
             found[name], named = _read(each, read or _named)
@@ -113,11 +120,13 @@ def walk(roots: Sequence[str], answer: Breadth, read: Reading | None = None) -> 
     return list(found.values())
 
 
-def _answered(wanted: Mapping[str, Use], answer: Breadth) -> dict[str, Found]:
+def _answered(
+    wanted: Mapping[str, Use], answer: Breadth, holds: Callable[[str], bool] | None
+) -> dict[str, Found]:
     references = [name for name in wanted if is_uri(name)]
     outcomes = answer(references) if references else {}
     return {
-        name: _entity(name, use, outcomes[name]) if name in outcomes else _file(name, use)
+        name: _entity(name, use, outcomes[name]) if name in outcomes else _file(name, use, holds)
         for name, use in wanted.items()
     }
 
@@ -128,7 +137,10 @@ def _entity(reference: str, use: Use, outcome: Resolution | Failure) -> Found:
     return Found(reference, use.kind, use.layer, outcome.version, outcome.tier, outcome.path)
 
 
-def _file(path: str, use: Use) -> Found:
+def _file(path: str, use: Use, holds: Callable[[str], bool] | None) -> Found:
+    if holds is not None and use.layer and not holds(path):
+        problem = f"it is outside the folders of {SETTING}"
+        return Found(path, use.kind, use.layer, tier=_FILE, problem=problem)
     # Not `Path.exists`: that raises over a name that is too long, or a folder that can't be searched.
     there = os.path.exists(path) or (UDIM in path and has_tiles(path))  # noqa: PTH110
     problem = "" if there else "no such file"

@@ -41,6 +41,7 @@ from bifrost.usd.rewriting import rewrite
 from bifrost.usd.survey import PACKAGE, extension, in_threads
 
 _ASSETS: Final = "assets"
+_OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/dev/")
 _WRITER: Final = getattr(Sdf, "ZipFileWriter", None) or Usd.ZipFileWriter  # it moved
 
 
@@ -80,8 +81,9 @@ def localize(
     """
     Copy *root*, a file or an entity reference, and all that it reaches into *directory*.
 
-    All variants and payloads come along. What is not found stays as it is named and is told in `left`.
-    The folder appears whole or not at all.
+    All variants and payloads come along. What is not found, is no file, or lies outside the allowed roots
+    stays as it is named and is told in `left`. Nothing is written beside the folder, which appears whole or
+    not at all.
 
     Raises:
         AssetException: *root* doesn't resolve.
@@ -225,8 +227,11 @@ class _Copy:
     def _name(self, found: Iterable[Found]) -> None:
         files: dict[str, str] = {}
         for each in found:
-            for path in _files(each.path):
+            paths = _files(each.path)
+            for path in paths:
                 files.setdefault(path, each.reference)
+            if not paths:
+                self.left.append(Left(each.layer, each.reference, "no regular file"))
         home = os.path.dirname(self.root)  # noqa: PTH120 - by their text, as USD anchors paths
         inside, outside = {}, {}
         for path, reference in files.items():
@@ -320,19 +325,26 @@ def _is_layer(path: str) -> bool:
 
 def _files(path: str) -> list[str]:
     if UDIM in path and not Path(path).exists():
-        return tiles_on_disk(path)
-    return [path] if os.path.isfile(path) else []  # noqa: PTH113 - any path that a layer may hold
+        return [each for each in tiles_on_disk(path) if _is_copied(each)]
+    return [path] if _is_copied(path) else []
+
+
+def _is_copied(path: str) -> bool:
+    # What the system makes up is no part of a shot: the environment of this process would be among it.
+    place = os.path.realpath(path)
+    return os.path.isfile(place) and not place.startswith(_OF_THE_SYSTEM)  # noqa: PTH113  any text
 
 
 def _below(path: str, folder: str) -> str | None:
-    prefix = folder.rstrip("/") + "/"
-    return path.removeprefix(prefix) if path.startswith(prefix) else None
+    # By its text, but for `..`: what a manager answers may have it, and would be written beside the copy.
+    text, prefix = os.path.normpath(path), os.path.normpath(folder).rstrip("/") + "/"
+    return text.removeprefix(prefix) if text.startswith(prefix) else None
 
 
 def _names_outside(files: dict[str, str], taken: set[str]) -> dict[str, str]:
     """Return the names below `assets/` of files, given with their references, each folder together."""
     homes: dict[str, str] = {}
-    folders = {str(PurePosixPath(path).parent): reference for path, reference in files.items()}
+    folders = {_folder_of(path): reference for path, reference in files.items()}
     used = {name.split("/")[1] for name in taken if name.startswith(f"{_ASSETS}/")}
     for folder in sorted(folders):
         if not any(_below(folder, home) is not None for home in homes):
@@ -344,6 +356,10 @@ def _names_outside(files: dict[str, str], taken: set[str]) -> dict[str, str]:
     return names
 
 
+def _folder_of(path: str) -> str:
+    return os.path.dirname(os.path.normpath(path))  # noqa: PTH120 - by its text
+
+
 def _folder_name(folder: str, reference: str) -> str:
     """Return a name that says what lies there: the asset's id, or the folder's own name."""
     name = PurePosixPath(folder).name or "root"
@@ -352,7 +368,8 @@ def _folder_name(folder: str, reference: str) -> str:
         if asset_id:
             name = PurePosixPath(asset_id).name
     stem = PurePosixPath(name).stem or name
-    return "".join(ch if ch.isalnum() or ch in "-_." else "_" for ch in stem)
+    clean = "".join(ch if ch.isalnum() or ch in "-_." else "_" for ch in stem)
+    return clean if clean.strip(".") else "root"
 
 
 def _free(name: str, used: set[str]) -> str:

@@ -72,7 +72,8 @@ def reach(
     """
     Return what *root*, a file or an entity reference, reaches. One question for each level of layers.
 
-    In all variants, payloads and inactive prims; with *selected_variants* what the stage composes, for
+    What plain paths lead to outside the allowed roots is a problem, and isn't looked at. In all variants,
+    payloads and inactive prims; with *selected_variants* what the stage composes, for
     which the plugin is needed.
 
     Raises:
@@ -123,7 +124,8 @@ class _Reaching:
         if selected_variants:
             with looked_below(layer):
                 self.composed = _composed(layer, self.context)
-        found = walk([root], self._answer, self._read)
+        roots = self.session.allowed_roots
+        found = walk([root], self._answer, self._read, roots.rule() if roots else None)
         names = {each.reference: each for each in found}
         return Reach(names, self.answers, list(self.open_ended), self.context)
 
