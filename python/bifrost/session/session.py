@@ -35,6 +35,7 @@ from bifrost.pipeline.observe import Observe, Part
 from bifrost.pipeline.retry import Retry
 from bifrost.session.caching import Caching, names_for
 from bifrost.session.managers import LazyManager, foreign_manager, identity, own_manager
+from bifrost.session.reaching import Reaching
 from bifrost.settings import Settings, load
 from bifrost.tiers.fork import reset_in_child
 from bifrost.tiers.tiered import TieredCache
@@ -62,7 +63,6 @@ class Session:
         self.recorder = Recorder()
         self._lock = threading.RLock()
         self._catalogue: Catalogue | None = None
-        self._closure_queries = 0
         self._verifier: Verifier | None = None
         self._own_manager: BifrostManagerInterface | None = None
         # Weakly, or a session that nobody uses any more would be kept alive by its own parts.
@@ -83,6 +83,8 @@ class Session:
         # Each looks for the caches when it is asked: `configure` puts others in their place.
         noting = _Noting(self._manager, lambda: self._caching)
         self.breaker, self._deadline = self._bounded(noting)
+        limits = self.settings.manager
+        self._reaching = Reaching(self.breaker, limits.deadline_s, limits.max_workers)
         coalesce = Coalesce(self._deadline, lambda: (id(self.tiers), self.tiers.sequence()))
         self._batching = Batching(coalesce, self.settings.manager.max_workers)
         if self._second is not None:
@@ -237,6 +239,9 @@ class Session:
         One query of our own catalogue's relationships. None where another manager answers: OpenAssetIO
         has no such question. References that are malformed or unknown lead nowhere.
 
+        Like a question to the manager it ends at `manager.deadline_s`, and isn't asked while the breaker
+        is open.
+
         Raises:
             CatalogueError: the catalogue can't be used.
             ValueError: the context's `as_of` is no time.
@@ -248,8 +253,8 @@ class Session:
         snapshot = effective(context)
         policy = VersionPolicy.of(snapshot.get("version"), snapshot.get("as_of"))
         roots = [(ref.asset_id, ref.version) for ref in _parsed(references)]
-        self._closure_queries += 1
-        return tuple(reference_for(*found) for found in self.catalogue.closure(roots, policy))
+        found = self._reaching.found(lambda: self.catalogue.closure(roots, policy))
+        return tuple(reference_for(*each) for each in found)
 
     def suggestions(self, reference: str, limit: int = 5) -> list[str]:
         """
@@ -348,7 +353,7 @@ class Session:
         return {
             "requests": self._observe.stats(),
             "manager": {
-                "round_trips": self._manager.round_trips + self._closure_queries,
+                "round_trips": self._manager.round_trips + self._reaching.asked,
                 "breaker": self.breaker.state,
                 "fallback_served": self._fallback.served if self._fallback is not None else 0,
                 "threads": self._deadline.stats(),
@@ -366,6 +371,7 @@ class Session:
     def closing(self) -> None:
         """Let go everybody who waits for a manager: the process is ending."""
         self._deadline.close()
+        self._reaching.close()
         self._batching.close()
         if self._second is not None:
             self._second_deadline.close()

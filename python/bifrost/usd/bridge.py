@@ -36,6 +36,8 @@ from bifrost.usd.staleness import LOOK_S, watch
 # References that follow one another this closely belong to one opening, where no context says so.
 _SAME_OPENING_S = 2.0
 _MOST_REMEMBERED = 1_000
+# What is left of a deadline at least, for the caches and a manager that is quick to say that it's down.
+_LEAST_S = 0.5
 
 
 class Bridge:
@@ -183,7 +185,7 @@ class Bridge:
         answers = {
             ref: out
             for ref, out in reply.items()
-            if not (isinstance(out, Failure) and _says_nothing(out))
+            if not (isinstance(out, Failure) and out.says_nothing)
             and getattr(out, "tier", "") not in STAND_INS
         }
         moved = [
@@ -266,7 +268,13 @@ class Bridge:
         return answers, False
 
     def _with_closure(self, references: list[str], who: ContextSnapshot) -> dict[str, Any]:
-        return dict(self._ask(self._closure(references, who) or references, who).items())
+        start = monotonic()
+        known = self._closure(references, who)
+        deadline_s, spent_s = None, monotonic() - start
+        if known is None and spent_s > _LEAST_S:
+            # One deadline for both questions: what hangs is not waited for twice.
+            deadline_s = max(self.session.settings.manager.deadline_s - spent_s, _LEAST_S)
+        return dict(self._ask(known or references, who, deadline_s=deadline_s).items())
 
     def _closure(self, references: list[str], who: ContextSnapshot) -> list[str] | None:
         try:
@@ -275,9 +283,17 @@ class Bridge:
             return None  # resolving meets the same trouble and says so for each reference
         return None if found is None else list(dict.fromkeys([*references, *found]))
 
-    def _ask(self, references: Iterable[str], who: ContextSnapshot, fresh: bool = False) -> Reply:
+    def _ask(
+        self,
+        references: Iterable[str],
+        who: ContextSnapshot,
+        *,
+        fresh: bool = False,
+        deadline_s: float | None = None,
+    ) -> Reply:
         return coming.answered(
-            references, lambda asked: self.session.resolve(asked, who, fresh=fresh)
+            references,
+            lambda asked: self.session.resolve(asked, who, deadline_s=deadline_s, fresh=fresh),
         )
 
     def _scope(self, who: ContextSnapshot) -> bytes:
@@ -321,11 +337,6 @@ def _span(who: ContextSnapshot, root: str, identifiers: list[str]) -> tracing.Sp
     """Return the span of an opening: of what its first crossing takes."""
     about = {"bifrost.root": root, "bifrost.elements": len(identifiers)}
     return tracing.span_from(who.get("traceparent"), "bifrost.open", **about)
-
-
-def _says_nothing(failure: Failure) -> bool:
-    """Whether the reference may be as it was: nobody could be asked, or gave an answer that is none."""
-    return failure.is_outage or failure.code == Code.MISBEHAVED
 
 
 def _covers(closure: Closure, identifiers: list[str]) -> bool:
