@@ -55,26 +55,35 @@ BridgeState& state() {
 }
 
 thread_local int insideDepth = 0;
+thread_local int passagesHere = 0;
 
-// One passage through the bridge. Closing the bridge waits for those that are open.
-class Crossing {
+// A stretch of code that comes back to Python. Closing the bridge waits for those that are open:
+// who takes the GIL later is unwound by force, and OpenUSD's bindings abort the process then.
+class Passage {
  public:
-  Crossing() {
+  Passage() {
     state().inFlight.fetch_add(1);
     isOpen_ = !state().closed.load();
-    ++insideDepth;
+    ++passagesHere;
   }
-  ~Crossing() {
-    --insideDepth;
+  ~Passage() {
+    --passagesHere;
     state().inFlight.fetch_sub(1);
   }
-  Crossing(const Crossing&) = delete;
-  Crossing& operator=(const Crossing&) = delete;
+  Passage(const Passage&) = delete;
+  Passage& operator=(const Passage&) = delete;
 
   bool isOpen() const { return isOpen_; }
 
  private:
   bool isOpen_ = false;
+};
+
+// A passage through the bridge.
+class Crossing : public Passage {
+ public:
+  Crossing() { ++insideDepth; }
+  ~Crossing() { --insideDepth; }
 };
 
 // The thread state that this thread runs Python with, of whatever interpreter; null while it does
@@ -364,7 +373,7 @@ void closeBridge(const PythonApi& api) {
   BridgeState& bridge = state();
   tellBridge(api, "closing");  // whoever waits for a manager stops waiting
   bridge.closed.store(true);
-  const int own = insideDepth;
+  const int own = passagesHere;
   PyThreadState* saved = api.SaveThread();
   const auto giveUp = std::chrono::steady_clock::now() + kLongestCrossing;
   while (bridge.inFlight.load() > own && std::chrono::steady_clock::now() < giveUp) {
@@ -529,8 +538,10 @@ PythonBridge::Outcome PythonBridge::callAside(
 
 void PythonBridge::withoutGil(const std::function<void()>& wait) {
   const PythonApi* api = PythonApi::inProcess();
-  if (api == nullptr || api->IsInitialized() == 0 || runningState(*api) == nullptr) {
-    wait();
+  const Passage passage;
+  if (!passage.isOpen() || api == nullptr || api->IsInitialized() == 0 ||
+      runningState(*api) == nullptr) {
+    wait();  // after the closing with the GIL held, if it is: letting it go would be the end
     return;
   }
   // Not a guard object: taking the GIL back must not happen in a destructor, which is noexcept.
@@ -591,7 +602,7 @@ void afterForkInParent() {
 void afterForkInChild() {
   afterForkInParent();
   ContextAnswers::forgetFlights();  // their pilots stayed behind
-  state().inFlight.store(insideDepth);
+  state().inFlight.store(passagesHere);
 }
 
 }  // namespace

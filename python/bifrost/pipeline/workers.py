@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from time import thread_time
 from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 T = TypeVar("T")
 
@@ -86,6 +88,7 @@ class Workers:
         self._limit = max(1, limit)
         self._name = name
         self.after_fork()
+        _living.add(self)
 
     def after_fork(self) -> None:
         """Start over in a forked child: the threads stayed behind."""
@@ -170,3 +173,18 @@ class Workers:
                 self._changed.wait()
             self._idle -= 1
             return self._waiting.popleft()
+
+
+def _close_all() -> None:
+    """
+    Wait, at the end of the process, for what is under way in a manager, whoever asked.
+
+    A thread that comes back to Python while it is finalised is unwound by force, and the process
+    aborted where that passes through the C++ of OpenAssetIO.
+    """
+    for workers in list(_living):
+        workers.close()
+
+
+_living: WeakSet[Workers] = WeakSet()
+atexit.register(_close_all)

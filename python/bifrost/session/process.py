@@ -40,6 +40,8 @@ def _after_fork() -> None:
     _current_lock = threading.Lock()
 
 
-_current: Session | None = None
+# A module that is loaded again goes on with the session that there is: another could not open the
+# caches, which are open already.
+_current: Session | None = globals().get("_current")
 _current_lock = threading.Lock()
 os.register_at_fork(after_in_child=_after_fork)

@@ -34,6 +34,7 @@ from bifrost.pipeline.handler import Handler
 from bifrost.pipeline.observe import Observe, Part
 from bifrost.pipeline.retry import Retry
 from bifrost.session.caching import Caching, names_for
+from bifrost.session.interpreter import refuse_second
 from bifrost.session.managers import LazyManager, foreign_manager, identity, own_manager
 from bifrost.session.reaching import Reaching
 from bifrost.settings import Settings, load
@@ -57,6 +58,7 @@ class Session:
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
+        refuse_second()
         self.settings = settings or load()
         self.settings.earlier.export()
         self.allowed_roots = AllowedRoots(self.settings.resolve.allowed_roots)
