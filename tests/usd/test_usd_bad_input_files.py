@@ -266,3 +266,70 @@ def test_brackets_after_a_text_that_does_not_end_are_counted(tmp_path: Path) -> 
 
     with pytest.raises(Exception, match="more than 2000 deep"):
         glance(path)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "# {0}\n",
+        "// {0}\n",
+        "/* {0}\n{0} */\n",
+        '(\n    doc = "{0}"\n)\n',
+        "(\n    doc = '{0}'\n)\n",
+        '(\n    doc = """\n{0}\n"""\n)\n',
+        "(\n    customLayerData = {{ asset a = @@@\\@@@{0}@@@ }}\n)\n",
+        "(\n    customLayerData = {{ asset a = @@@{0}@@@@ }}\n)\n",
+    ],
+)
+def test_closing_brackets_in_texts_close_nothing(tmp_path: Path, hidden: str) -> None:
+    """
+    What a comment closes is open to USD, which would end the process over it.
+    """
+    path = tmp_path / "a.usda"
+    closing = "}" * 10_000
+    path.write_text(f"#usda 1.0\n{hidden.format(closing)}" + 'def "a" {\n' * 3_000 + "}\n" * 3_000)
+
+    with pytest.raises(Exception, match="more than 2000 deep"):
+        glance(path)
+
+
+def test_a_comment_beside_each_prim_closes_none_of_them(tmp_path: Path) -> None:
+    """
+    Nor where as many are closed in comments as are opened, all the way.
+    """
+    path = tmp_path / "a.usda"
+    path.write_text("#usda 1.0\n" + 'def "a" { # }\n' * 3_000 + "}\n" * 3_000)
+
+    with pytest.raises(Exception, match="more than 2000 deep"):
+        glance(path)
+
+
+def test_square_brackets_nest_as_others_do(tmp_path: Path) -> None:
+    """
+    A million of them end the process too.
+    """
+    path = tmp_path / "a.usda"
+    depth = 1_000_000
+    path.write_text(f'#usda 1.0\ndef "a" {{\n    int[] v = {"[" * depth}1{"]" * depth}\n}}\n')
+
+    with pytest.raises(Exception, match="square brackets more than 2000 deep"):
+        glance(path)
+
+
+def test_a_long_scene_in_every_spelling_nests_nothing(tmp_path: Path) -> None:
+    """
+    Ten thousand prims beside each other, each with a list, an array and a dictionary, are as deep as one.
+    """
+    prim = """def Xform "p{0}" (
+    prepend references = [@a.usda@</A>, @b.usda@ (offset = 1)]
+    customData = {{ string s = "it's {{" }} # )}}]
+)
+{{
+    token[] order = ["a", "b"]; float3[] points = [(1, 2, 3), (4, 5, 6)]
+    def "c" {{}}
+}}
+"""
+    path = tmp_path / "a.usda"
+    path.write_text("#usda 1.0\n" + "".join(prim.format(each) for each in range(10_000)))
+
+    glance(path)

@@ -44,21 +44,37 @@ _LOOKS_LIKE: Final = {
 _CRATE_HEADER: Final = struct.Struct("<8s8sq64x")
 _CRATE_SECTION: Final = struct.Struct("<16sqq")
 _MOST_SECTIONS: Final = 64
-# OpenUSD's text parser calls itself for each brace; some tens of thousands of them end the process. It
+# OpenUSD's text parser calls itself for each bracket; some tens of thousands of braces end the process. It
 # reads parentheses again from each of them: 50,000 take a minute and more.
 _MOST_BRACKETS: Final = 2_000
-_OPENING: Final = (b"{", b"(")
-_CLOSING: Final = {b"}": b"{", b")": b"("}
+_BRACKETS: Final = {b"{": b"}", b"(": b")", b"[": b"]"}
+_DEEP: Final = {b"{": "prims or dictionaries", b"(": "parentheses", b"[": "square brackets"}
 # What brackets don't count in, and the brackets themselves.
 _TOKENS: Final = re.compile(
-    rb"[{}()]"
-    rb'|"""(?:[^"\\]|\\.|"(?!""))*"""'
-    rb"|'''(?:[^'\\]|\\.|'(?!''))*'''"
-    rb'|"(?:[^"\\\n]|\\.)*"'
-    rb"|'(?:[^'\\\n]|\\.)*'"
-    rb"|@@@(?:[^@]|@(?!@@))*@@@|@[^@\n]*@|#[^\n]*",
+    rb"[{}()\[\]]"
+    rb'|"""(?:[^"\\]++|\\.|"(?!""))*+"""'
+    rb"|'''(?:[^'\\]++|\\.|'(?!''))*+'''"
+    rb'|"(?:[^"\\\n]++|\\[^\n])*+"'
+    rb"|'(?:[^'\\\n]++|\\[^\n])*+'"
+    rb"|@@@(?:[^@\\]++|\\@@@|\\|@(?!@@))*+@{3,5}+|@[^@\n]*+@"
+    rb"|#[^\n]*+|//[^\n]*+|/\*.*?\*/",
     re.DOTALL,
 )
+# What such a thing may start with, and what may make one go on in the next line.
+_MARKS: Final = (b'"', b"'", b"@", b"#", b"/")
+_SPANNING: Final = (b'"""', b"'''", b"@@@", b"/*")
+
+
+def _closed(opening: bytes, closing: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    start, end = re.escape(opening), re.escape(closing)
+    within = rb"""[^%b%b"'@#/\n]++|/(?![/*])|"[^"\\\n]*+"|'[^'\\\n]*+'|@[^@\n]*+@""" % (start, end)
+    # Apart: each starts with one certain byte, which is what a search is fast for.
+    return re.compile(rb"\n[ \t]*+%b" % end), re.compile(rb"%b(?:%b)*+%b" % (start, within, end))
+
+
+# Where nothing spans lines, a bracket that a line starts with closes one. So does one behind its opening:
+# both of them are in a text, or neither.
+_CLOSED: Final = {each: _closed(each, closing) for each, closing in _BRACKETS.items()}
 
 
 def check(path: str | os.PathLike[str]) -> None:
@@ -188,36 +204,65 @@ def _check_crate(path: Path, header: bytes) -> None:
 
 
 def _check_nesting(file: FileIO) -> None:
-    depths = dict.fromkeys(_OPENING, 0)
     file.seek(0)
-    # Counted by the block: no honest one has so many brackets in 4 KB.
-    while block := file.read(4096):
-        for closing, opening in _CLOSING.items():
-            opened = block.count(opening)
-            if depths[opening] + opened > _MOST_BRACKETS:
-                file.seek(0)
-                _count_nesting(file.read())
-                return
-            depths[opening] += opened - block.count(closing)
+    if not _is_shallow(file):
+        file.seek(0)
+        _count_nesting(file.read())
+
+
+def _is_shallow(file: FileIO) -> bool:
+    """
+    Whether brackets nest no deeper than they may even if those in texts and comments do too.
+
+    At the pace of reading. Only what surely closes one counts against it: nobody can hide depth.
+    """
+    depths = dict.fromkeys(_BRACKETS, 0)
+    before, is_code = b"", True
+    for block in _blocks(file):
+        text = before[-2:] + block
+        is_marked = any(mark in text for mark in _MARKS)
+        if is_marked and any(mark in text for mark in _SPANNING):
+            return False
+        is_code = not is_marked and (is_code or block.startswith(b"\n"))
+        for opening, closing in _BRACKETS.items():
+            depths[opening] += block.count(opening)
+            if depths[opening] > _MOST_BRACKETS:
+                return False
+            if is_code:
+                closed = block.count(closing)
+            else:
+                closed = sum(len(each.findall(block)) for each in _CLOSED[opening])
+            depths[opening] = max(0, depths[opening] - closed)
+        before = block
+    return True
+
+
+def _blocks(file: FileIO) -> Iterator[bytes]:
+    """Yield some KB at a time, the next from a line break on where there is one."""
+    rest = b""
+    while read := file.read(4096):  # no honest layer has so many brackets in it
+        lines, line_break, rest = (rest + read).rpartition(b"\n")
+        if lines:
+            yield lines
+            rest = line_break + rest
+        else:
+            yield line_break + rest
+            rest = b""
+    yield rest
 
 
 def _count_nesting(text: bytes) -> None:
     """Count bracket by bracket, but for those in texts, asset paths and comments."""
-    depths = dict.fromkeys(_OPENING, 0)
-    for token in _brackets(text):
-        if token in depths:
-            depths[token] += 1
-            if depths[token] > _MOST_BRACKETS:
-                what = "prims or dictionaries" if token == b"{" else "parentheses"
-                raise _HangsError(f"{what} more than {_MOST_BRACKETS} deep")
-        else:
-            depths[_CLOSING[token]] -= 1
-
-
-def _brackets(text: bytes) -> Iterator[bytes]:
-    for found in _TOKENS.finditer(text):
-        if len(found[0]) == 1 and found[0] in b"{}()":
-            yield found[0]
+    openings = {closing: opening for opening, closing in _BRACKETS.items()}
+    depths = dict.fromkeys(_BRACKETS, 0)
+    for token in _TOKENS.finditer(text):
+        bracket = token[0]
+        if bracket in depths:
+            depths[bracket] += 1
+            if depths[bracket] > _MOST_BRACKETS:
+                raise _HangsError(f"{_DEEP[bracket]} more than {_MOST_BRACKETS} deep")
+        elif bracket in openings:
+            depths[openings[bracket]] = max(0, depths[openings[bracket]] - 1)
 
 
 def _shown(path: str | os.PathLike[str]) -> str:
