@@ -418,6 +418,31 @@ def test_clip_frames_are_named_and_timed_as_usd_does() -> None:
     assert frames({**clip_set, "templateStride": None}) is None
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"templateStartTime": "one"},
+        {"templateEndTime": float("inf")},
+        {"templateStride": float("nan")},
+        {"templateStride": 1e-300},
+        {"templateEndTime": 1e12},
+        {"templateActiveOffset": "0.5"},
+        {"templateActiveOffset": [0.5]},
+    ],
+)
+def test_a_template_of_no_numbers_or_of_endless_files_derives_none(wrong):
+    """A layer may hold anything there: nobody counts to the end of it."""
+    clip_set = {
+        "templateAssetPath": "bifrost:///assets/p.#.usd",
+        "templateStartTime": 1.0,
+        "templateEndTime": 3.0,
+        "templateStride": 1.0,
+    }
+
+    assert 3 == len(frames(clip_set) or ())
+    assert frames({**clip_set, **wrong}) is None
+
+
 def test_a_clip_template_with_gaps_is_written_out(
     catalogue: Catalogue, tmp_path: Path, out: Path
 ) -> None:

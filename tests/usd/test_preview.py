@@ -57,6 +57,11 @@ def Xform "Asset" (
             9: 2,
         }
         rel material:binding = </Asset/Red>
+        rel sheet = </Asset/Part> (
+            customData = {
+                asset of = @./sheet.png@
+            }
+        )
     }
 
     def Scope "Held" (

@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+from pxr import Usd
 
 from bifrost.testing import managers
 from bifrost.testing.managers import Controls
 from bifrost.testing.show import Show, layer
-from bifrost.usd import env
+from bifrost.usd import env, recomposing
 
 PRELUDE = """
 import sys, time
@@ -480,6 +481,27 @@ for number in (1, 2):
     )
 
     assert ["[1.0, 1.0, 1.0, 1.0]"] * 2 + ["[2.0, 2.0, 2.0, 2.0]"] * 2 == lines
+
+
+def test_value_clips_that_hold_anything_else_are_passed_over() -> None:
+    """
+    What a layer says of its clips may be of any type, which USD reads and makes nothing of.
+    """
+    stage = Usd.Stage.CreateInMemory()
+    sets = (
+        'string whole = "a"',
+        'dictionary list = { string[] assetPaths = ["a"] }',
+        'dictionary manifest = { string manifestAssetPath = "a" }',
+        "dictionary template = { int templateAssetPath = 1 }",
+    )
+    clips = "\n".join(sets)
+    stage.GetRootLayer().ImportFromString(
+        f'#usda 1.0\ndef "A" (\nclips = {{\n{clips}\n}}\n) {{\n}}\n'
+    )
+
+    recomposing.read_clips_again(stage, {"bifrost:///assets/clip.1.usda"})
+
+    assert stage.GetPrimAtPath("/A")
 
 
 def test_what_a_publish_through_the_context_moved_is_told_by_the_refresh(show: Show, run) -> None:

@@ -4,19 +4,19 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pxr import Ar, Pcp, Sdf, Tf, Usd
+from pxr import Ar, Sdf, Tf, Usd
 
 from bifrost.errors import AssetException, BifrostError, Code, LayerException
 from bifrost.usd import file_checks
 from bifrost.usd import stage as plugin
 from bifrost.usd.dependencies import looked_below
 from bifrost.usd.layer_metadata import about
+from bifrost.usd.opening import unresolved
 from bifrost.usd.survey import reason
 
 
@@ -144,7 +144,7 @@ def opened(root: str) -> Opened:
         root=root,
         prims=sum(1 for _ in stage.TraverseAll()),
         layers=len(stage.GetUsedLayers()),
-        unresolved=tuple(sorted(set(_unresolved(stage)))),
+        unresolved=tuple(unresolved(stage)),
         milliseconds=round(seconds * 1000, 3),
     )
 
@@ -241,11 +241,3 @@ def _described(prim: Usd.Prim) -> str:
         *_states(prim),
     ]
     return f"{prim.GetName()} [{', '.join(notes)}]" if notes else prim.GetName()
-
-
-def _unresolved(stage: Usd.Stage) -> Iterator[str]:
-    for error in stage.GetCompositionErrors():
-        if isinstance(error, Pcp.ErrorInvalidAssetPath | Pcp.ErrorInvalidSublayerPath):
-            # The path is only in the text: these errors have no such attribute in Python.
-            named = re.search("@([^@]*)@", str(error))
-            yield named[1] if named else str(error)

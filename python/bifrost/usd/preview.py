@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,8 @@ from typing import Final
 from pxr import Gf, Sdf, Tf, Usd, UsdGeom, Vt
 
 from bifrost.errors import BifrostError, Code, InvalidTraitsException
-from bifrost.usd.arcs import asset_paths, is_asset_valued
+from bifrost.replacing import replace_file
+from bifrost.usd.arcs import asset_paths, is_asset_valued, property_fields
 from bifrost.usd.colours import NEUTRAL, Colour, Colours
 from bifrost.usd.description import start_time, world_bounds
 from bifrost.usd.file_checks import is_usd
@@ -175,7 +177,7 @@ def _strip(layer: Sdf.Layer) -> None:
                     spec.owner.RemoveProperty(spec)
                 else:
                     _clear(spec)
-            elif isinstance(spec, Sdf.PrimSpec):
+            elif isinstance(spec, Sdf.PrimSpec | Sdf.RelationshipSpec):
                 _clear(spec)
     for key in ("customLayerData", "colorConfiguration"):
         layer.pseudoRoot.ClearInfo(key)
@@ -183,7 +185,7 @@ def _strip(layer: Sdf.Layer) -> None:
 
 
 def _clear(spec: Sdf.Spec) -> None:
-    for key in ("assetInfo", "customData", "clips", "sdrMetadata", "userDocBrief"):
+    for key in (*property_fields(), "clips", "sdrMetadata", "userDocBrief"):
         if spec.HasInfo(key):
             spec.ClearInfo(key)
 
@@ -236,7 +238,7 @@ def _state(layer: Sdf.Layer, stage: Usd.Stage) -> None:
 
 
 def _export(layer: Sdf.Layer, place: Path) -> Path:
-    beside = place.with_name(f".{place.stem}.{os.getpid()}{place.suffix}")
+    beside = place.with_name(f".{place.stem}.{secrets.token_hex(8)}{place.suffix}")
     try:
         if not layer.Export(str(beside)):
             raise BifrostError(f"{place}: the preview can't be written")
@@ -249,12 +251,8 @@ def _export(layer: Sdf.Layer, place: Path) -> Path:
 
 
 def _write(content: bytes, place: Path) -> Path:
-    beside = place.with_name(f".{place.stem}.{os.getpid()}{place.suffix}")
     try:
-        beside.write_bytes(content)
-        beside.replace(place)
+        replace_file(place, content)
     except OSError as error:
         raise BifrostError(f"{place}: the preview can't be written: {reason(error)}") from error
-    finally:
-        beside.unlink(missing_ok=True)
     return place

@@ -71,11 +71,19 @@ def read_clips_again(stage: Usd.Stage, moved: Collection[str]) -> None:
         _try_arcs_again(stage, paths)
 
 
-def _names_one(sets: Mapping[str, Mapping[str, Any]], references: set[str]) -> bool:
+def _names_one(sets: Mapping[str, Any], references: set[str]) -> bool:
     """Whether clip sets name one of *references*; a template names all that begin as it does."""
     for clips in sets.values():
-        assets = [*(clips.get("assetPaths") or ()), clips.get("manifestAssetPath")]
-        if not references.isdisjoint(each.path for each in assets if each is not None):
+        if not isinstance(clips, Mapping):  # a layer may hold anything there
+            continue
+        paths = clips.get("assetPaths")
+        assets = [
+            *(paths if isinstance(paths, Sdf.AssetPathArray) else ()),
+            clips.get("manifestAssetPath"),
+        ]
+        if not references.isdisjoint(
+            each.path for each in assets if isinstance(each, Sdf.AssetPath)
+        ):
             return True
         beginning = str(clips.get("templateAssetPath", "")).partition("#")[0]
         if beginning and any(each.startswith(beginning) for each in references):

@@ -30,6 +30,7 @@ from bifrost.usd.arcs import (
 _CRATE: Final = b"PXR-USDC"
 _PLACEHOLDER: Final = "bifrost-placeholder:"
 _PROMOTION: Final = 10_000
+_MOST_FRAMES: Final = 1_000_000
 
 
 class Frame(NamedTuple):
@@ -79,22 +80,29 @@ def frames(clip_set: Mapping[str, Any]) -> list[Frame] | None:
     Return the files that USD derives from a clip set's template, whether they exist or not.
 
     The same arithmetic as `_DeriveClipInfo` in OpenUSD's `usd/clipSetDefinition.cpp`. None when the
-    set does not say start, end and stride itself, or its template is malformed.
+    set does not say start, end and stride itself, its template is malformed, or it stands for more than
+    a million files.
     """
-    start, end, stride = (
-        clip_set.get(f"template{key}") for key in ("StartTime", "EndTime", "Stride")
-    )
+    keys = ("templateStartTime", "templateEndTime", "templateStride")
+    said: list[Any] = [*map(clip_set.get, keys), clip_set.get("templateActiveOffset", 0.0)]
+    if not all(map(_is_number, said)):  # a layer may hold anything there
+        return None
+    start, end, stride, offset = said
     directory, slash, base = str(clip_set.get(CLIP_TEMPLATE, "")).rpartition("/")
     tokens = base.split(".")
     hashes = [i for i, token in enumerate(tokens) if token and not token.strip("#")]
-    if start is None or end is None or stride is None or stride <= 0 or start > end:
+    if stride <= 0 or start > end or (end - start) / stride >= _MOST_FRAMES:
         return None
     if "" in tokens or len(hashes) not in (1, 2) or hashes[-1] - hashes[0] != len(hashes) - 1:
         return None
     return [
         Frame(directory + slash + _frame_name(tokens, hashes, time), time, active)
-        for time, active in _times(start, end, stride, clip_set.get("templateActiveOffset", 0.0))
+        for time, active in _times(start, end, stride, offset)
     ]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _times(start: float, end: float, stride: float, offset: float) -> Iterator[tuple[float, float]]:
