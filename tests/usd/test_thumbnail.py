@@ -245,6 +245,27 @@ def test_malformed_geometry_still_has_a_thumbnail(tmp_path, body):
     assert (96, 96) == image(of(path)).size
 
 
+@pytest.mark.parametrize(
+    "prim",
+    [
+        'def BasisCurves "A" { point3f[] points = [(0,0,0)]; int[] curveVertexCounts = [2000000000] }',
+        'def BasisCurves "A" { point3f[] points = [(0,0,0)]; int[] curveVertexCounts = [-1, 2] }',
+        (
+            'def NurbsPatch "A" { point3f[] points = [(0,0,0)]; int uVertexCount = 2000000000; '
+            "int vVertexCount = 2000000000 }"
+        ),
+    ],
+)
+def test_nobody_counts_to_more_points_than_there_are(tmp_path, prim):
+    """Numbers that a file only claims are not worked through: its card is there at once."""
+    path = written(
+        tmp_path / "a.usda",
+        prim.replace("; ", "\n").replace("{ ", "{\n").replace(" }", "\n}") + "\n",
+    )
+
+    assert (96, 96) == image(of(path)).size
+
+
 def test_a_surface_finer_than_the_picture_is_drawn_as_a_choice_of_its_faces(tmp_path, monkeypatch):
     stage = Usd.Stage.CreateInMemory()
     ball = UsdGeom.Mesh.Define(stage, "/Ball")

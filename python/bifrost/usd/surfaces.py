@@ -77,18 +77,21 @@ def _points(prim: Usd.Prim, time: Usd.TimeCode) -> Surface:
     return Surface(_flat(points.GetPointsAttr().Get(time)), (), (), width)
 
 
-def _curves(prim: Usd.Prim, time: Usd.TimeCode) -> Surface:
+def _curves(prim: Usd.Prim, time: Usd.TimeCode) -> Surface | None:
     # Through the control points: nobody sees the difference in a thumbnail.
     curves = UsdGeom.Curves(prim)
+    points = _flat(curves.GetPointsAttr().Get(time))
+    counts = _numbers(curves.GetCurveVertexCountsAttr().Get(time))
+    if 3 * sum(counts) > len(points) or min(counts, default=0) < 0:
+        return None  # before anybody counts to two thousand million
     corners: list[int] = []
     start = 0
-    for count in curves.GetCurveVertexCountsAttr().Get(time) or ():
+    for count in counts:
         for number in range(start, start + count - 1):
             corners += (number, number + 1)
         start += count
     widths = curves.GetWidthsAttr().Get(time)
     width = sum(widths) / len(widths) if widths else 0.0
-    points = _flat(curves.GetPointsAttr().Get(time))
     return Surface(points, [2] * (len(corners) // 2), corners, width)
 
 
@@ -208,6 +211,8 @@ def _turned(point: tuple[float, float, float], axis: str) -> tuple[float, float,
 
 
 def _grid(points: Sequence[float], across: int, along: int) -> Surface:
+    if 3 * across * along > len(points):
+        raise ValueError(f"{across} by {along} points, and {len(points) // 3} are there")
     corners: list[int] = []
     for row in range(along - 1):
         for column in range(across - 1):
