@@ -11,7 +11,7 @@ from openassetio import errors
 
 from bifrost.catalogue.records import NoSuchAsset, NoSuchVersion, Refused
 from bifrost.errors import AssetException, CatalogueError, ConfigurationError
-from bifrost.errors import Code as Failure
+from bifrost.errors import Code as FailureCode
 from bifrost.manager.questions import Code, Unanswerable
 from bifrost.model.permissions import naming_permission
 
@@ -45,14 +45,14 @@ def outcome_of(outcome: NoSuchAsset | NoSuchVersion | Refused | Unanswerable) ->
     return Unanswerable(Code.kEntityResolutionError, outcome.message)
 
 
-_CODES: Final[dict[Failure, Any]] = {
-    Failure.NOT_FOUND: Code.kEntityResolutionError,
-    Failure.MALFORMED_REFERENCE: Code.kMalformedEntityReference,
-    Failure.FOREIGN_REFERENCE: Code.kInvalidEntityReference,
-    Failure.ACCESS: Code.kEntityAccessError,
-    Failure.PERMISSION_DENIED: Code.kAuthError,
-    Failure.INVALID_TRAITS: Code.kInvalidTraitSet,
-    Failure.PREFLIGHT_HINT: Code.kInvalidPreflightHint,
+_CODES: Final[dict[FailureCode, Any]] = {
+    FailureCode.NOT_FOUND: Code.kEntityResolutionError,
+    FailureCode.MALFORMED_REFERENCE: Code.kMalformedEntityReference,
+    FailureCode.FOREIGN_REFERENCE: Code.kInvalidEntityReference,
+    FailureCode.ACCESS: Code.kEntityAccessError,
+    FailureCode.PERMISSION_DENIED: Code.kAuthError,
+    FailureCode.INVALID_TRAITS: Code.kInvalidTraitSet,
+    FailureCode.PREFLIGHT_HINT: Code.kInvalidPreflightHint,
 }
 
 

@@ -23,7 +23,7 @@ from openassetio_mediacreation.traits.threeDimensional import (
 )
 
 from bifrost.catalogue.records import AssetRecord, shown
-from bifrost.errors import Code as Failure
+from bifrost.errors import Code as FailureCode
 from bifrost.errors import InvalidReferenceException, InvalidTraitsException
 from bifrost.manager.metadata import flat, nested
 from bifrost.manager.questions import Code, Unanswerable
@@ -217,5 +217,7 @@ def _object(asset_id: str, data: TraitsData, trait: str, key: str) -> Mapping[st
 
 def _invalid(asset_id: str, trait: str, key: str, message: str) -> InvalidTraitsException:
     return InvalidTraitsException(
-        f"{trait}, {key}: {message}", asset_uri=reference_for(asset_id), code=Failure.INVALID_TRAITS
+        f"{trait}, {key}: {message}",
+        asset_uri=reference_for(asset_id),
+        code=FailureCode.INVALID_TRAITS,
     )

@@ -17,7 +17,7 @@ from openassetio.trait import TraitsData
 
 from bifrost.catalogue.records import shown
 from bifrost.errors import AssetException, AssetNotFoundException, CatalogueError
-from bifrost.errors import Code as Failure
+from bifrost.errors import Code as FailureCode
 from bifrost.manager.answers import unanswerable
 from bifrost.manager.drafting import draft_of, path_of, relationship_of, working_name
 from bifrost.manager.questions import Asker, Code, Unanswerable
@@ -94,7 +94,7 @@ class Publishing:
             raise AssetException(
                 f"{target.reference} is being published already: resolve it with kManagerDriven",
                 asset_uri=target.reference,
-                code=Failure.ACCESS,
+                code=FailureCode.ACCESS,
             )
         draft = self._draft(target, hint, working_name(target.asset_id, hint))
         made = self._publisher.working(draft, user=self._asker.user)
@@ -128,7 +128,7 @@ class Publishing:
         raise AssetNotFoundException(
             f"publish {target.publish} is none of asset {shown(target.asset_id)}",
             asset_uri=target.reference,
-            code=Failure.NOT_FOUND,
+            code=FailureCode.NOT_FOUND,
         )
 
     def _destination(self, target: Target, traits: Collection[str]) -> TraitsData:
@@ -138,7 +138,7 @@ class Publishing:
                 f"{target.reference} doesn't say where to write: preflight it, and resolve the "
                 "working reference that this returns",
                 asset_uri=target.reference,
-                code=Failure.ACCESS,
+                code=FailureCode.ACCESS,
             )
         data = TraitsData()
         if LOCATION in traits:
@@ -197,6 +197,6 @@ def _each(
             # What was published is published: the host must learn of it.
             if not done:
                 raise
-            away = Unanswerable(Code.kUnknown, f"{Failure.UNAVAILABLE}: {error.message}")
+            away = Unanswerable(Code.kUnknown, f"{FailureCode.UNAVAILABLE}: {error.message}")
             results.append(away)
     return results

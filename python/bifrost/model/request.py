@@ -24,10 +24,6 @@ class Operation(StrEnum):
     """-> `frozenset[str]`, the entity's trait ids."""
     INFO = "info"
     """-> `dict[str, dict[str, value]]`, properties by trait id."""
-    VERSIONS = "versions"
-    """-> `tuple[str, ...]`, references to the entity's versions, newest first."""
-    CLOSURE = "closure"
-    """-> `tuple[str, ...]`, every reference that opening this one asks for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -217,8 +217,3 @@ def _wrapped(cst: Any, line: Any, fallback: str) -> Any:
             )
         ],
     )
-
-
-def diffs(changes: Iterable[Rewritten]) -> Iterator[str]:
-    """Yield the diff of each file that changes."""
-    return (change.diff() for change in changes if change.is_changed)
