@@ -31,11 +31,11 @@ PYTEST_FLAGS ?= -n auto
 # A warning is an error, and so is a link within the pages that leads nowhere.
 SPHINX := $(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going
 
-.PHONY: help demo test check fmt bench soak docs lock wheel clean
+.PHONY: help demo test check fmt bench soak docs lock test-matrix wheel clean
 
 help:  ## List the targets
 	@echo 'Bifrost. Targets:'
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(STAMPS)/project  ## Build everything and open a shot through entity references
 	@echo '== make demo: running bifrost demo'
@@ -87,8 +87,11 @@ docs: $(STAMPS)/project $(STAMPS)/docs  ## Write what is made from the code, and
 lock: $(STAMPS)/dev  ## Write .ci/requirements anew from pyproject.toml; LOCK_FLAGS=--upgrade takes the newest
 	@$(VENV)/bin/python .ci/requirements/lock.py $(LOCK_FLAGS)
 
-wheel: $(STAMPS)/run  ## Build the wheel into dist/
-	@$(VENV)/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
+test-matrix: $(STAMPS)/venv  ## Try every OpenUSD and Python that can be had; ONLY=… takes some
+	@$(VENV)/bin/python .ci/matrix.py '$(ONLY)'
+
+wheel: $(STAMPS)/run  ## Build sdist and wheel into dist/, and try the wheel in an empty environment
+	@PATH="$$PWD/$(VENV)/bin:$$PATH" $(VENV)/bin/python .ci/wheel.py
 
 clean:  ## Remove everything that was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

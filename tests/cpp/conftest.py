@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-BUILD = REPOSITORY / "build" / "cpp-tests"
+# Each environment of `make test-matrix` has builds of its own.
+BUILD = Path(os.environ.get("BIFROST_TEST_BUILDS") or REPOSITORY / "build" / "cpp-tests")
 
 
 def _tool(name: str) -> str:

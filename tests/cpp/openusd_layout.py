@@ -4,14 +4,18 @@ Lays the headers of the wheels out as an OpenUSD installation has them, with a p
 
 No OpenUSD installation can be had from a package registry. This one differs from a real one in its
 folders, its one namespace macro and its CMake package, which is what resolver/usd.h and CMakeLists.txt
-must cope with; its library is the wheel's.
+must cope with; its libraries are the wheel's: one of usd-core, or those of usd-exchange.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "resolver" / "cmake"))
+from usd_wheels import libraries, version_of
 
 _FOLDERS = {
     "ar": "usd/ar", "arch": "base/arch", "gf": "base/gf", "js": "base/js", "plug": "base/plug",
@@ -38,9 +42,8 @@ namespace PXR_NS {{ using namespace PXR_INTERNAL_NS; }}
 {python}
 """
 
-_CONFIG = """set(PXR_VERSION "{version}")
-add_library(usd_ms SHARED IMPORTED)
-set_target_properties(usd_ms PROPERTIES
+_LIBRARY = """add_library({target} SHARED IMPORTED)
+set_target_properties({target} PROPERTIES
   IMPORTED_LOCATION "{library}"
   INTERFACE_INCLUDE_DIRECTORIES "${{CMAKE_CURRENT_LIST_DIR}}/include")
 """
@@ -64,17 +67,21 @@ def lay_out(folder: Path, *, with_python: bool = True, version: str = "") -> Pat
                 target = folder / "include" / "pxr" / place / header.relative_to(source)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(_moved(header.read_text()))
-    usd = importlib.metadata.distribution("usd-core")
-    minor, patch = (int(part) for part in (version or usd.version).split(".")[:2])
+    linked = libraries()
+    minor, patch = map(int, (version or version_of(linked[0])).split("."))
     namespace = f"pxrInternal_v0_{minor}_{patch}__pxrReserved__"
     python = "#define PXR_PYTHON_SUPPORT_ENABLED 1" if with_python else ""
     pxr = _PXR_H.format(minor=minor, patch=patch, namespace=namespace, python=python)
     (folder / "include" / "pxr" / "pxr.h").write_text(pxr)
-    (library,) = Path(str(usd.locate_file("usd_core.libs"))).glob("libusd_ms-*.so")
-    (folder / "pxrConfig.cmake").write_text(
-        _CONFIG.format(version=f"{minor}.{patch}", library=library)
-    )
+    config = f'set(PXR_VERSION "{minor}.{patch}")\n' + "".join(map(_imported, linked))
+    (folder / "pxrConfig.cmake").write_text(config)
     return folder
+
+
+def _imported(library: Path) -> str:
+    # libusd_ar.so is `ar`; usd-core's is libusd_ms-<hash>.so, and `usd_ms`.
+    part = library.stem.removeprefix("libusd_").partition("-")[0]
+    return _LIBRARY.format(target="usd_ms" if part == "ms" else part, library=library)
 
 
 def _moved(text: str) -> str:
