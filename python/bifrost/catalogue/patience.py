@@ -90,7 +90,7 @@ class PatientDialect(PGDialect_psycopg):
     def do_ping(self, dbapi_connection: Any) -> bool:
         """Return whether the connection is alive, or raise."""
         with dbapi_connection.patience(self._ping_s):
-            return bool(super().do_ping(dbapi_connection))
+            return bool(super().do_ping(dbapi_connection))  # type: ignore[no-untyped-call]
 
 
 sa.dialects.registry.register(DRIVER.replace("+", "."), __name__, PatientDialect.__name__)
