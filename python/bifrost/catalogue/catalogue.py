@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from bifrost.catalogue import (
     access,
     assets,
+    changes,
     checking,
     checks,
     publishes,
@@ -513,6 +514,16 @@ class Catalogue(RelationshipCalls, QueryCalls):
             if not is_known or assets.rules_changed_since(connection, number):
                 return newest, None
             return newest, assets.changed_since(connection, number)
+
+    def restored(self) -> int:
+        """
+        Have everybody's caches forget everything: the catalogue was restored from a backup.
+
+        Return the number of that change. Versions that were lost are cached somewhere, and the next ones
+        get their numbers.
+        """
+        with self._database.write() as connection:
+            return changes.begin_anew(connection, self._now_us())
 
     # Publishes on their way
 

@@ -19,6 +19,10 @@ _MODIFIED: Final = (
 )
 
 
+_NEWEST: Final = sa.select(sa.func.coalesce(sa.func.max(changes.c.number), 0))
+_EVERYTHING: Final = 0
+
+
 def record(connection: sa.Connection, keys: Iterable[int], now_us: int) -> None:
     """Log that the assets of these row *keys* changed, within the caller's transaction."""
     distinct = list(dict.fromkeys(keys))
@@ -26,3 +30,19 @@ def record(connection: sa.Connection, keys: Iterable[int], now_us: int) -> None:
         return
     connection.execute(_MODIFIED, [{"asset_key": key, "at": now_us} for key in distinct])
     connection.execute(sa.insert(changes), [{"asset": key, "at": now_us} for key in distinct])
+
+
+def begin_anew(connection: sa.Connection, now_us: int) -> int:
+    """
+    Log that everything may have changed; return its number. Within the caller's transaction.
+
+    For a catalogue that was restored: it counts on from where the backup was, and whoever had read
+    further would take what comes now for what they know. So the number is the time in microseconds:
+    above any number before, those that were lost included.
+    """
+    number = max(int(connection.execute(_NEWEST).scalar_one()) + 1, now_us)
+    connection.execute(sa.insert(changes), {"number": number, "asset": _EVERYTHING, "at": now_us})
+    if connection.dialect.name == "postgresql":  # SQLite goes on from the largest by itself
+        sequence = sa.func.pg_get_serial_sequence(changes.name, changes.c.number.name)
+        connection.execute(sa.select(sa.func.setval(sequence, number)))
+    return number

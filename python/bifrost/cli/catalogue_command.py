@@ -41,6 +41,24 @@ def check(repair: bool, quick: bool, as_json: bool) -> None:
 
 
 @catalogue.command()
+def restored() -> None:
+    """
+    Say that the catalogue was restored from a backup: every cache forgets what it holds.
+
+    Run it once, before anything is published: caches know versions that were lost, and the next ones
+    get their numbers. This host's and the studio's on Redis forget at once, other hosts' as they hear
+    of any change.
+    """
+    from bifrost.session import current
+
+    session = current()
+    own = session.own_catalogue("restoring")
+    number = own.restored()
+    session.follow()
+    click.echo(f"{own.name}: caches forget everything as of change {number}")
+
+
+@catalogue.command()
 def info() -> None:
     """Print where the catalogue and its files are, and how much is in it."""
     from bifrost.session import current
