@@ -9,11 +9,11 @@ whether it is on is a look into a dictionary.
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from bifrost.tiers.fork import Mutex
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -57,7 +57,7 @@ class NoSpan:
 
 
 _NO_SPAN = NoSpan()
-_lock = threading.Lock()
+_lock = Mutex()
 _exporter: Exporter | None = None
 _tracer: Tracer | None = None
 _was_asked = False
@@ -164,12 +164,3 @@ def _adopted() -> Tracer | None:
         with _lock:
             _tracer = _tracer or found
     return found
-
-
-def _after_fork() -> None:
-    """Make the lock anew: a thread that stayed behind may hold it. The SDK starts over by itself."""
-    global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -9,6 +9,7 @@ would ever release it there.
 from __future__ import annotations
 
 import os
+from threading import Lock
 from weakref import WeakSet
 
 TYPE_CHECKING = False
@@ -26,6 +27,24 @@ _living: WeakSet[_Resettable] = WeakSet()
 def reset_in_child(thing: _Resettable) -> None:
     """Call `thing.after_fork()` in every child that this process forks, for as long as it lives."""
     _living.add(thing)
+
+
+class Mutex:
+    """A lock for `with` that nobody holds in a forked child. Any thread; not twice in one."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        reset_in_child(self)
+
+    def after_fork(self) -> None:
+        """Be free in a child."""
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def _after_fork() -> None:

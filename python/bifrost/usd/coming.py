@@ -9,7 +9,6 @@ its stages, which resolves them: to the files that wait in their staging folders
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -18,10 +17,11 @@ from bifrost.context import ContextSnapshot
 from bifrost.model.reply import Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.resolution import Resolution
+from bifrost.tiers.fork import Mutex
 
 _LIFETIME_S: Final = 60.0
 
-_mutex: Final = threading.Lock()
+_mutex: Final = Mutex()
 _paths: Final[dict[str, str]] = {}
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -27,6 +26,7 @@ from bifrost.errors import CatalogueError, Code, PermissionDeniedException
 from bifrost.model.entity_reference import is_asset_reference, parse, without_format_args
 from bifrost.model.permissions import Principal, User, name_of, permissions_of
 from bifrost.session import Session
+from bifrost.tiers.fork import Mutex
 from bifrost.usd.arcs import composition_paths, is_expression
 from bifrost.usd.folder import is_uri, split_path
 from bifrost.usd.opening import reason
@@ -292,7 +292,7 @@ def _refusal(asker: Asker) -> str:
 
 # What was locked, and the stages that are looked after. Process-wide, as layers and their permissions are.
 
-_mutex: Final = threading.Lock()
+_mutex: Final = Mutex()
 _locks: Final[dict[str, Lock]] = {}
 _followed: Final[list[tuple[Usd.Prim, Any, Any]]] = []
 

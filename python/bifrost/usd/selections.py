@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -21,6 +20,7 @@ from pxr import Sdf, Tf, Usd
 from bifrost.errors import AccessModeException, Code
 from bifrost.model.entity_reference import canonical, without_format_args
 from bifrost.session import Session
+from bifrost.tiers.fork import Mutex
 from bifrost.usd.folder import is_uri
 from bifrost.usd.survey import reason
 
@@ -41,7 +41,7 @@ _NONE: Final[Selections] = MappingProxyType({})
 
 # By session, then by asset. Replaced whole when one changes, so that readers need no lock.
 _remembered: WeakKeyDictionary[Session, dict[str, Selections]] = WeakKeyDictionary()
-_lock = threading.Lock()
+_lock = Mutex()
 
 
 def remember(session: Session, asset_uri: str, place: Place, variant: str | None) -> None:
@@ -194,14 +194,6 @@ def _name(asset_uri: str) -> str:
 
 def _asset(name: str) -> str:
     return name.partition("?")[0] if is_uri(name) else name
-
-
-def _after_fork() -> None:
-    global _lock  # noqa: PLW0603  the thread that held it stayed behind
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def as_text(selections: Iterable[tuple[Place, str]]) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,12 +15,13 @@ from bifrost.catalogue.store import digest_of
 from bifrost.errors import AssetNotFoundException, Code, ConflictException
 from bifrost.model.entity_reference import LATEST, parse, reference_for
 from bifrost.publishing import Draft
+from bifrost.tiers.fork import Mutex
 from bifrost.usd.publish_units import Unit
 
 _NEW_TYPE: Final = "layer"
 # By the files of published versions, as which version this process published them last, and from which
 # layer in memory: one that was closed and opened again is as its file says. Process-wide, as layers are.
-_mutex: Final = threading.Lock()
+_mutex: Final = Mutex()
 _published: Final[dict[str, tuple[str, int, int]]] = {}
 
 
