@@ -90,7 +90,8 @@ class Killer:
         """Return the process, what it told, and how long it worked; kill it *after_s* seconds."""
         told, teller = self._server.Pipe(duplex=False)
         process = self._server.Process(
-            target=_worked, args=(self._variables, teller, work, arguments)
+            target=_worked,
+            args=({**os.environ, **self._variables}, teller, work, arguments),
         )
         process.start()
         teller.close()
@@ -114,7 +115,8 @@ def _received(told):
                 return
 
 
-def _worked(variables, teller, work, arguments):
-    os.environ.update(variables)
+def _worked(environment, teller, work, arguments):
+    os.environ.clear()  # of whoever was the first to need the server
+    os.environ.update(environment)
     teller.send("begun")
     work(teller.send, *arguments)
