@@ -23,7 +23,7 @@ import bifrost
 from bifrost.usd import env
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ar_world import write_world
+from ar_world import PATIENCE, write_world
 
 CALLERS = Path(__file__).with_name("ar_callers.py")
 RESOLVER_H = Path(__file__).resolve().parents[2] / "resolver" / "resolver.h"
@@ -86,6 +86,7 @@ def environment(own_home: Path, tmp_path: Path) -> dict[str, str]:
     packages = [str(Path(bifrost.__file__).parents[1]), sysconfig.get_path("purelib")]
     return {
         **clean,
+        **PATIENCE,
         "TMPDIR": str(tmp_path),
         "BIFROST_HOME": str(own_home),
         "BIFROST_PYTHONPATH": os.pathsep.join(packages),
@@ -126,7 +127,11 @@ def test_python_threads_get_right_answers_with_the_gil_and_without_it(
     for number in numbers:
         arguments = (library, world, threads, STEPS, number)
         done = run_python(
-            source, *arguments, env={"TMPDIR": str(tmp_path)}, check=False, limit_s=LIMIT_S
+            source,
+            *arguments,
+            env={**PATIENCE, "TMPDIR": str(tmp_path)},
+            check=False,
+            limit_s=LIMIT_S,
         )
 
         assert (0, "ok\n") == (done.returncode, done.stdout), f"--seed {number}: {done.stderr}"

@@ -21,7 +21,7 @@ import bifrost
 from bifrost.usd import env
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ar_world import write_world
+from ar_world import PATIENCE, write_world
 from sanitizer_reports import own_reports
 
 HERE = Path(__file__).parent
@@ -53,6 +53,7 @@ def environment(built: tuple[str, Path], own_home: Path, tmp_path: Path) -> dict
     packages = [str(Path(bifrost.__file__).parents[1]), sysconfig.get_path("purelib")]
     return {
         **clean,
+        **PATIENCE,
         **plugin,
         "TMPDIR": str(tmp_path),
         "BIFROST_HOME": str(own_home),
