@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import random
 import subprocess
 import sys
@@ -264,6 +266,18 @@ def test_a_file_that_is_read_without_end_is_refused(tmp_path, monkeypatch):
     trial._reader.close()
 
     assert "more than 0 seconds" in trial.survives(path, limit_s=0.2)
+
+
+def test_a_file_is_tried_in_a_process_with_many_open_files(tmp_path):
+    """Applications have thousands open: what is counted to 1,024 alone would call each file damaged."""
+    path = crate(tmp_path)
+    trial._reader.close()
+
+    with contextlib.ExitStack() as files:
+        for _ in range(1_100):
+            files.enter_context(Path(os.devnull).open("rb"))
+        assert "" == trial.survives(path)
+        trial._reader.close()
 
 
 def started(command):

@@ -72,6 +72,9 @@ SHOT = """\
 )
 
 # The old robot stays old: @../assets/asset_robot/v001/robot.usda@
+// It's @../assets/asset_robot/v001/robot.usda@
+/* Don't: @../assets/asset_robot/v001/robot.usda@
+   ("nor this) */
 def "Old" ( references = @../assets/asset_robot/v001/robot.usda@ ) {}
 def "New" ( prepend payload = @../assets/asset_robot/v002/robot.usda@</Robot> (offset = 3) )
 {

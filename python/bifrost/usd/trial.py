@@ -116,8 +116,9 @@ def _asked(process: subprocess.Popen[bytes], path: str, limit_s: float) -> str:
     with contextlib.suppress(OSError):  # it ended: there is no answer below
         process.stdin.write(json.dumps(path).encode() + b"\n")
         process.stdin.flush()
-    ready, _, _ = select.select([process.stdout], [], [], limit_s)
-    if not ready:
+    waiting = select.poll()  # not `select`, which can't count files beyond the 1,024th
+    waiting.register(process.stdout, select.POLLIN)
+    if not waiting.poll(limit_s * 1_000):
         return f"reading it takes OpenUSD more than {limit_s:.0f} seconds"
     if process.stdout.readline():
         return ""
