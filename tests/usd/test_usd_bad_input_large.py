@@ -122,3 +122,34 @@ print(json.dumps({
     )
 
     assert {"arcs": ["./x.usda"], "prims": depth, "pinned": 2, "copied": 2} == found
+
+
+def test_variant_sets_nest_deeper_than_anybody_looks(show: Show, run) -> None:
+    """
+    Variant sets in variants, 900 deep: all that is asked of them has an answer, 32 sets deep.
+    """
+    depth = 900
+    opening = 'def "A" (variantSets = "s0") {\n'
+    for number in range(depth):
+        opening += f'variantSet "s{number}" = {{\n"v" (variantSets = "s{number + 1}") {{\n'
+    root = show.root("root.usda")
+    root.write_text('#usda 1.0\n(defaultPrim = "A")\n' + opening + "}\n" * (2 * depth + 1))
+
+    found = run(
+        """
+from bifrost.cli.main import run
+from bifrost.usd import description, layer_metadata
+root = sys.argv[2]
+for command in ("tree", "arcs", "open", "variants"):
+    assert run(["usd", command, root]) == 0, command
+nested, deep = host.get_usd_variants(root)["s0"]["nested"], 0
+while nested:
+    [brought] = nested["v"].values()
+    nested, deep = brought["nested"], deep + 1
+assert json.dumps(description.describe(root))
+print(json.dumps({"prims": layer_metadata.read(root)["prims"], "deep": deep}))
+""",
+        root,
+    )
+
+    assert {"prims": 1, "deep": 32} == found

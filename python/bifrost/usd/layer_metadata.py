@@ -171,10 +171,15 @@ def _prims(layer: Sdf.Layer) -> Iterator[Sdf.PrimSpec]:
 
 
 def _below(prim: Sdf.PrimSpec) -> Iterator[Sdf.PrimSpec]:
-    yield from prim.nameChildren
-    for variant_set in prim.variantSets.values():
-        for variant in variant_set.variants.values():
-            yield from _below(variant.primSpec)
+    waiting = [prim]  # variants may nest deeper than functions can
+    while waiting:
+        each = waiting.pop()
+        yield from each.nameChildren
+        waiting += [
+            variant.primSpec
+            for variant_set in each.variantSets.values()
+            for variant in variant_set.variants.values()
+        ]
 
 
 def _applied(prim: Sdf.PrimSpec) -> list[str]:

@@ -13,6 +13,9 @@ from bifrost.usd.folder import is_uri
 EVERYWHERE: Final = Usd.TraverseInstanceProxies(Usd.PrimAllPrimsPredicate)
 """Every prim, those in instances under the paths that they have there."""
 
+# Sets in variants of sets in variants…: deeper than anybody's, and than answers could be kept or written.
+_DEEPEST: Final = 32
+
 
 class Source(TypedDict):
     """
@@ -51,7 +54,7 @@ class VariantSet(TypedDict):
     source: Source | None
     """Whose opinion that is; None where nobody has one."""
     nested: dict[str, dict[str, Branch]]
-    """By variant, the sets that selecting it brings; variants that bring none are left out."""
+    """By variant, the sets that selecting it brings, 32 deep; variants that bring none are left out."""
     instance: str
     """The path of the instance that the prim is inside of, where USD has no opinions; "" for none."""
 
@@ -101,21 +104,29 @@ def matching(
     return {path: sets for path, sets in kept.items() if sets}
 
 
-def nested_in(specs: Iterable[Any], name: str) -> dict[str, dict[str, Branch]]:
-    """Return by variant the sets inside the set *name* of prim or variant *specs*, all their branches."""
+def nested_in(
+    specs: Iterable[Any], name: str, deepest: int = _DEEPEST
+) -> dict[str, dict[str, Branch]]:
+    """
+    Return by variant the sets inside the set *name* of prim or variant *specs*, all their branches.
+
+    Sets that are inside of more than *deepest* others are left out.
+    """
+    if not deepest:
+        return {}
     inside: dict[str, list[Any]] = {}
     for variant in (each for spec in specs for each in _variants(spec, name)):
         if variant.variantSets:
             inside.setdefault(variant.name, []).append(variant)
-    return {variant: _branches(brought) for variant, brought in sorted(inside.items())}
+    return {variant: _branches(brought, deepest) for variant, brought in sorted(inside.items())}
 
 
-def _branches(specs: Sequence[Any]) -> dict[str, Branch]:
+def _branches(specs: Sequence[Any], deepest: int) -> dict[str, Branch]:
     names = dict.fromkeys(name for spec in specs for name in _names(spec))
     return {
         name: {
             "variants": sorted({each.name for spec in specs for each in _variants(spec, name)}),
-            "nested": nested_in(specs, name),
+            "nested": nested_in(specs, name, deepest - 1),
         }
         for name in names
     }

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from bifrost.catalogue.store import digest_of
 from bifrost.errors import Code, StorageException
 from bifrost.model.entity_reference import parse, reference_for
+from bifrost.replacing import replace_file
 from bifrost.usd.contents import copies, files_beside
 
 MARK: Final = ".bifrost-working.json"
@@ -99,9 +100,8 @@ def remember(main: str, origin: Origin) -> None:
     reference = reference_for(origin.asset_id, origin.number)
     entries = _entries(folder)
     entries[Path(main).name] = {"reference": reference, "files": origin.files}
-    part = folder / f"{MARK}.{os.getpid()}"
-    part.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
-    part.replace(folder / MARK)
+    text = json.dumps(entries, indent=2, sort_keys=True) + "\n"
+    replace_file(folder / MARK, text.encode())
 
 
 def published(main: str, number: int) -> None:
