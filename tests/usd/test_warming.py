@@ -78,6 +78,25 @@ def test_the_second_time_everything_is_known(deep):
     )
 
 
+def test_what_is_published_while_a_root_is_warmed_is_not_recorded_as_it_was(show: Show, run_python):
+    """
+    Between an answer and the end of warming minutes may pass: opening asks for what changed in them.
+    """
+    leaf = show.publish("leaf.usda", layer(value="old"))
+    root = show.root("root.usda", leaf)
+    published: list[str] = []
+
+    def publish(_done, _total):
+        if not published:
+            published.append(show.publish("leaf.usda", layer(value="new")))
+            current().invalidate([leaf])
+
+    warm_roots([str(root)], progress=publish)
+    current().tiers.flush()
+
+    assert 0 < opened(run_python, root)["round_trips"]
+
+
 def test_what_is_wrong_is_told_and_the_rest_is_warmed(show: Show, run_python):
     """
     A missing asset, a missing file, a root that is none.

@@ -92,6 +92,8 @@ class _Warming:
         self._progress = progress
         self._answers: dict[str, Any] = {}
         self._done = 0
+        # From before anything is asked: what changes meanwhile is not what is recorded.
+        self._sequence = session.tiers.sequence()
 
     def warm(self, roots: Sequence[str]) -> Warmed:
         start, before = monotonic(), self._round_trips()
@@ -156,7 +158,7 @@ class _Warming:
         session, later = self._session, Later()
         closures = Closures(session.tiers, later)
         scope = session.cache.scope(self._who.scope)
-        closures.record(scope, path, answers, session.tiers.sequence())
+        closures.record(scope, path, answers, self._sequence)
         later.run_all()
 
 
