@@ -483,6 +483,40 @@ for number in (1, 2):
     assert ["[1.0, 1.0, 1.0, 1.0]"] * 2 + ["[2.0, 2.0, 2.0, 2.0]"] * 2 == lines
 
 
+def test_refreshing_again_and_again_leaves_no_python_object_of_a_layer_behind(
+    show: Show, run
+) -> None:
+    """
+    OpenUSD keeps two for each layer that Python has seen, so that a refresh must not look at all of them.
+    """
+    leaves = [show.publish(f"leaf{i}.usda", layer(value="1")) for i in range(40)]
+    root = show.root("root.usda", *leaves)
+
+    [left] = run(
+        """
+import gc
+def opened_and_refreshed(number):
+    stage = Usd.Stage.Open(sys.argv[1])
+    show.publish("leaf0.usda", layer(value=str(number)))
+    assert short(host.refresh(stage)) == [("leaf0.usda", str(number - 1), str(number))]
+
+show = Show(Path(sys.argv[2]))
+for number in range(2, 12):
+    opened_and_refreshed(number)
+gc.collect()
+before = sys.getallocatedblocks()
+for number in range(12, 32):
+    opened_and_refreshed(number)
+gc.collect()
+print((sys.getallocatedblocks() - before) // 20)
+""",
+        root,
+        show.folder,
+    )
+
+    assert int(left) < len(leaves), f"{left} blocks of Python's memory are kept by each refresh"
+
+
 def test_value_clips_that_hold_anything_else_are_passed_over() -> None:
     """
     What a layer says of its clips may be of any type, which USD reads and makes nothing of.
