@@ -336,6 +336,7 @@ def test_the_command_reports_and_leaves_with_0(tree: Path, capsys) -> None:
     ("text", "why"),
     [
         ("{", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
         ("[1]", "record 1 is no object with an id"),
         ('{"id": 3}\n', "record 1 is no object with an id"),
         (None, "does not exist"),

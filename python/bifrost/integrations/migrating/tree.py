@@ -98,7 +98,7 @@ def read_records(path: Path) -> dict[str, Mapping[str, Any]]:
         data = json.loads(text)
         is_one = isinstance(data, dict) and isinstance(data.get("id"), str)
         listed = [data] if is_one else list(data.values()) if isinstance(data, dict) else data
-    except ValueError:
+    except (ValueError, RecursionError):
         listed = _lines(path, text)
     found: dict[str, Mapping[str, Any]] = {}
     for number, record in enumerate(listed if isinstance(listed, list) else [listed], 1):
@@ -114,7 +114,7 @@ def _lines(path: Path, text: str) -> list[Any]:
         if line.strip():
             try:
                 found.append(json.loads(line))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ConfigurationError(f"{path}: line {number} is no JSON: {error}") from None
     return found
 
