@@ -216,13 +216,13 @@ class Sampler:
         self.done: Counter[str] = Counter()
         self._file = file
         self._every_s = every_s
-        self._taken: dict[str, list[float]] = defaultdict(list)
+        self._taken: dict[str, list[tuple[float, float]]] = defaultdict(list)
         self._lock = threading.Lock()
 
-    def took(self, name: str, seconds: float) -> None:
-        """Count an operation. Any thread."""
+    def took(self, name: str, wall_s: float, cpu_s: float) -> None:
+        """Count an operation, with its time and its thread's processor time. Any thread."""
         with self._lock:
-            self._taken[name].append(seconds)
+            self._taken[name].append((wall_s, cpu_s))
             self.done[name] += 1
 
     def run(self, ended: threading.Event) -> None:
@@ -234,7 +234,8 @@ class Sampler:
                     taken, self._taken = self._taken, defaultdict(list)
                     done = dict(self.done)
                 sample = {"at_s": _now() - start, "done": done, **held()}
-                file.write(json.dumps({**sample, "ms": _milliseconds(taken)}) + "\n")
+                times = {"ms": _milliseconds(taken, 0), "cpu_ms": _milliseconds(taken, 1)}
+                file.write(json.dumps({**sample, **times}) + "\n")
                 file.flush()
 
 
@@ -250,8 +251,12 @@ def held() -> dict[str, Any]:
     }
 
 
-def _milliseconds(taken: dict[str, list[float]]) -> dict[str, float]:
-    return {name: 1000 * sorted(every)[len(every) // 2] for name, every in taken.items()}
+def _milliseconds(taken: dict[str, list[tuple[float, float]]], which: int) -> dict[str, float]:
+    """Return the median of each operation's times, or of its processor times."""
+    return {
+        name: 1000 * sorted(each[which] for each in every)[len(every) // 2]
+        for name, every in taken.items()
+    }
 
 
 class Loop:
@@ -287,13 +292,13 @@ class Loop:
             self._once(call)
 
     def _once(self, call: Callable[[], None]) -> None:
-        start = _now()
+        start, cpu = _now(), time.thread_time()
         try:
             call()
         except BaseException:  # noqa: BLE001  whatever it is, it is wrong
             self.wrong.append(traceback.format_exc())
             self.ended.set()
-        self.sampler.took(call.__name__, _now() - start)
+        self.sampler.took(call.__name__, _now() - start, time.thread_time() - cpu)
 
 
 def main(

@@ -37,8 +37,11 @@ def _local(bench: Bench, library: Library) -> list[Row]:
     bench.say("filling LMDB")
     filled = measure.run("fill", _side("fill", library, environment, 3))
     look_up = _side("LMDB warm", library, environment, 3 if bench.is_quick else 5)
-    samples = bench.take_turns("look_up", [look_up], _turns(bench, 7))[look_up.name]
-    _only(samples, "lmdb", "tiers_first")
+    signed = _signed(bench, library, look_up.arguments["times"])
+    taken = bench.take_turns("look_up", [look_up, signed], _turns(bench, 7))
+    samples = taken[look_up.name]
+    for each in (samples, taken[signed.name]):
+        _only(each, "lmdb", "tiers_first")
     _only(samples, "memory", "tiers")
     in_first = [library.size / taken["wall_s"] for taken in filled["again"]]
     return [
@@ -59,7 +62,29 @@ def _local(bench: Bench, library: Library) -> list[Row]:
             library,
             _details(samples, library, measure.values(samples, "first", "cpu_s")),
         ),
+        _row(
+            "the same, each entry's signature verified (`cache.key_file`)",
+            None,
+            measure.values(taken[signed.name], "first", "wall_s"),
+            library,
+            _details(
+                taken[signed.name],
+                library,
+                measure.values(taken[signed.name], "first", "cpu_s"),
+            ),
+        ),
     ]
+
+
+def _signed(bench: Bench, library: Library, times: int) -> Side:
+    """Return the side whose cache on disk is signed, once it is filled."""
+    key = library.folder / "cache_key"
+    key.write_text("benchmark" * 8)
+    key.chmod(0o600)
+    environment = library.environment("signed", settings={"CACHE__KEY_FILE": str(key)})
+    bench.say("filling LMDB with signed entries")
+    measure.run("fill", _side("fill", library, environment, 0))
+    return _side("LMDB warm, signed", library, environment, times)
 
 
 def _redis(bench: Bench, library: Library) -> list[Row]:
