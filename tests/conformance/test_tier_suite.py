@@ -13,6 +13,7 @@ from bifrost.tiers.lmdb import LmdbTier
 from bifrost.tiers.memory import ENTRY_OVERHEAD, MemoryTier
 from bifrost.tiers.records import record_key
 from bifrost.tiers.redis import Event, RedisTier
+from bifrost.tiers.seal import Seal
 from bifrost.tiers.tier import Entry, beginning_in
 from bifrost.tiers.tiered import TieredCache
 
@@ -66,6 +67,23 @@ class TestLmdbTier(TierSuite):
             envelope = bytearray(txn.get(record))
             envelope[-1] ^= 4
             txn.put(record, bytes(envelope))
+
+
+class TestSealedLmdbTier(TestLmdbTier):
+    """The shared file, signed."""
+
+    @pytest.fixture
+    def tier(self, tmp_path):
+        seal = Seal([b"k" * 32], "lmdb")
+        with LmdbTier(tmp_path, max_bytes=64 << 20, clock=Clock(), seal=seal) as tier:
+            yield tier
+
+    def kept(self, tier, key):
+        value = super().kept(tier, key)
+        return value and value[:-16]
+
+    def plant(self, tier, key, entry):
+        super().plant(tier, key, tier._seal.sealed({key: entry})[key])
 
 
 class HostedRedisTier(RedisTier):
