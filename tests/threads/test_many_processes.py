@@ -186,7 +186,7 @@ def test_sixteen_processes_lose_nothing_and_see_nothing_old(
         host.publish([Draft(asset, asset, "notes", str(file))])
     crowd = Crowd(folder, environment, Random(seed))
     try:
-        end = time.monotonic() + seconds(5.0)
+        end = time.monotonic() + seconds(2.0)
         while time.monotonic() < end:
             time.sleep(KILL_EVERY_S)
             crowd.kill_one()

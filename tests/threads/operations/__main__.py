@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-`python operations FOLDER THREADS SEED`: every thread does every operation, in an order of its own.
+`python -m operations FOLDER THREADS SEED`: threads do every operation, each in an order of its own.
 
 Prints "ok", or what was wrong or did not end.
 """
@@ -33,7 +33,7 @@ def main(folder: Path, threads: int, seed: int, only: str = "") -> None:
         functions = sorted(set(OPERATIONS.values()), key=lambda each: each.__name__)
         functions = [each for each in functions if only in each.__name__]
         Random(f"{seed} {place}").shuffle(functions)
-        # Two threads of three do few of them, so that processes of many threads end in good time.
+        # One thread of eight does all of them, the others a third: what publishes takes its time.
         for function in functions if place % 8 == 0 else functions[: len(functions) // 3]:
             at[place] = function.__name__
             try:
