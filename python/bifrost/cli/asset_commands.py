@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+from bifrost.cli.options import AS_JSON
 
 
 @click.command()
 @click.argument("uri")
-@_AS_JSON
+@AS_JSON
 def resolve(uri: str, as_json: bool) -> None:
     """Print the file that an asset resolves to."""
     from bifrost.host import BifrostHostInterface
@@ -25,7 +25,7 @@ def resolve(uri: str, as_json: bool) -> None:
 
 @click.command("info-uri")
 @click.argument("uri")
-@_AS_JSON
+@AS_JSON
 def info_uri(uri: str, as_json: bool) -> None:
     """Print what is known about an asset."""
     from bifrost.host import BifrostHostInterface
@@ -35,7 +35,7 @@ def info_uri(uri: str, as_json: bool) -> None:
 
 
 @click.command()
-@_AS_JSON
+@AS_JSON
 def managers(as_json: bool) -> None:
     """List the asset managers that are installed."""
     from bifrost.host import BifrostHostInterface

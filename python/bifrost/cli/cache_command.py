@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
+from bifrost.cli.options import AS_JSON
 from bifrost.cli.warm_command import warm
-
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -20,7 +19,7 @@ def cache() -> None:
 
 
 @cache.command()
-@_AS_JSON
+@AS_JSON
 def stats(as_json: bool) -> None:
     """Print what the caches hold. `bifrost stats` tells of running processes."""
     from bifrost.host import bifrost_host
@@ -54,7 +53,7 @@ def clear(uris: tuple[str, ...], prefix: str | None, tag: str | None, everything
 
 
 @cache.command()
-@_AS_JSON
+@AS_JSON
 def verify(as_json: bool) -> None:
     """Check every entry on disk; forget damaged ones. Leaves with 1 where there were any."""
     found = _disk().verify()

@@ -7,6 +7,8 @@ import json
 
 import click
 
+from bifrost.cli.options import AS_JSON
+
 
 @click.group()
 def catalogue() -> None:
@@ -16,7 +18,7 @@ def catalogue() -> None:
 @catalogue.command()
 @click.option("--repair", is_flag=True, help="Remove what nothing names; make derived rows anew.")
 @click.option("--quick", is_flag=True, help="Compare sizes only, don't read every file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def check(repair: bool, quick: bool, as_json: bool) -> None:
     """
     Find what crashes, full disks and other programs left behind.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from bifrost.cli.options import AS_JSON
 from bifrost.errors import BifrostError, Code, ConfigurationError
 
 if TYPE_CHECKING:
@@ -342,7 +343,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def doctor(as_json: bool) -> None:
     """
     Find out what keeps Bifrost from working.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bifrost.cli.columns import aligned
+from bifrost.cli.options import AS_JSON
 from bifrost.control_characters import escaped_in_json
 from bifrost.model.entity_reference import parse, reference_for
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from bifrost.catalogue.graphs import GraphEdge
 
 _STRENGTHS = ("strong", "weak", "reference")
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _DEPTH = click.option("--depth", type=click.IntRange(1), help="Follow so many edges at most.")
 _STRENGTH = click.option(
     "--strength",
@@ -68,7 +68,7 @@ def graph() -> None:
 @click.argument("asset", type=_ASSET)
 @_DEPTH
 @_STRENGTH
-@_AS_JSON
+@AS_JSON
 def dependencies(
     asset: tuple[str, str | None], depth: int | None, strengths: Sequence[str], as_json: bool
 ) -> None:
@@ -82,7 +82,7 @@ def dependencies(
 @_DEPTH
 @_STRENGTH
 @click.option("--every-version", is_flag=True, help="Earlier versions that nothing needs, too.")
-@_AS_JSON
+@AS_JSON
 def dependents(
     asset: tuple[str, str | None],
     depth: int | None,
@@ -101,7 +101,7 @@ def dependents(
 @click.argument("asset", type=_ASSET)
 @_DEPTH
 @_STRENGTH
-@_AS_JSON
+@AS_JSON
 def impact(
     asset: tuple[str, str | None], depth: int | None, strengths: Sequence[str], as_json: bool
 ) -> None:
@@ -134,7 +134,7 @@ def impact(
 
 @graph.command()
 @_STRENGTH
-@_AS_JSON
+@AS_JSON
 def cycles(strengths: Sequence[str], as_json: bool) -> None:
     """
     List versions that need each other.
@@ -152,7 +152,7 @@ def cycles(strengths: Sequence[str], as_json: bool) -> None:
 @graph.command()
 @click.option("--type", "types", multiple=True, help="Only assets of this type.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)
-@_AS_JSON
+@AS_JSON
 def orphans(types: Sequence[str], limit: int, as_json: bool) -> None:
     """List assets that no version of another one needs."""
     found = _graph().orphans(types=types or None, limit=limit)
@@ -173,7 +173,7 @@ def orphans(types: Sequence[str], limit: int, as_json: bool) -> None:
 @click.argument("source", type=_ASSET)
 @click.argument("target", type=_ASSET)
 @_STRENGTH
-@_AS_JSON
+@AS_JSON
 @click.pass_context
 def path(
     ctx: click.Context,
@@ -205,7 +205,7 @@ def path(
 @graph.command()
 @click.argument("assets", nargs=-1, type=_ASSET)
 @_STRENGTH
-@_AS_JSON
+@AS_JSON
 def order(
     assets: Sequence[tuple[str, str | None]], strengths: Sequence[str], as_json: bool
 ) -> None:
@@ -224,7 +224,7 @@ def order(
 @click.argument("before", type=_ASSET)
 @click.argument("after", type=_ASSET)
 @_STRENGTH
-@_AS_JSON
+@AS_JSON
 def diff(
     before: tuple[str, str | None],
     after: tuple[str, str | None],
@@ -250,7 +250,7 @@ def diff(
 
 
 @graph.command()
-@_AS_JSON
+@AS_JSON
 @click.pass_context
 def check(ctx: click.Context, as_json: bool) -> None:
     """

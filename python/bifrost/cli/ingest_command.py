@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from bifrost.cli.options import AS_JSON
 from bifrost.control_characters import in_one_line
 from bifrost.errors import ConfigurationError
 
@@ -41,7 +42,7 @@ class _Out(click.Path):
     help="Make a read-only copy in OUT whose layers name entities, and register that.",
 )
 @click.option("--pin", is_flag=True, help="Let references name the versions of today.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def ingest(directory: Path, out: Path | None, pin: bool, as_json: bool) -> None:
     """
     Register the files of a folder as assets.

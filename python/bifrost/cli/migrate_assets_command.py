@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bifrost.cli.migrate_exits import as_json, leave, trouble_is_2
+from bifrost.cli.migrate_exits import leave, trouble_is_2
+from bifrost.cli.options import AS_JSON
 from bifrost.control_characters import in_one_line
 from bifrost.errors import ConfigurationError
 
@@ -31,7 +32,7 @@ _SHOWN = 10
     help="The assets' records, as JSON: names, tags, authors, dates, dependencies.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be registered.")
-@as_json
+@AS_JSON
 @click.pass_context
 @trouble_is_2
 def assets(

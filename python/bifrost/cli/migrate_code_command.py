@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bifrost.cli.migrate_exits import as_json, leave, paths, trouble_is_2
+from bifrost.cli.migrate_exits import leave, paths, trouble_is_2
 from bifrost.cli.migrate_scan_command import line_of
+from bifrost.cli.options import AS_JSON
 
 if TYPE_CHECKING:
     from bifrost.integrations.migrating.rewriting import Rewritten
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @paths
 @click.option("--write", is_flag=True, help="Write the files, instead of printing a diff.")
-@as_json
+@AS_JSON
 @click.pass_context
 @trouble_is_2
 def code(ctx: click.Context, files: Sequence[Path], write: bool, as_json: bool) -> None:

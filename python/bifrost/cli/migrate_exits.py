@@ -24,7 +24,6 @@ _SHOWN: Final = 20
 paths = click.argument(
     "files", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def leave(ctx: click.Context, *, found: bool, troubles: Sequence[tuple[str, str]] = ()) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bifrost.cli.migrate_exits import as_json, leave, paths, trouble_is_2
+from bifrost.cli.migrate_exits import leave, paths, trouble_is_2
+from bifrost.cli.options import AS_JSON
 
 if TYPE_CHECKING:
     from bifrost.integrations.migrating.finding import Use
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @paths
 @click.option("--only", type=click.Choice(["code", "usd"]), help="Look at one of the two.")
-@as_json
+@AS_JSON
 @click.pass_context
 @trouble_is_2
 def scan(ctx: click.Context, files: Sequence[Path], only: str | None, as_json: bool) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bifrost.cli.migrate_exits import as_json, leave, trouble_is_2
+from bifrost.cli.migrate_exits import leave, trouble_is_2
+from bifrost.cli.options import AS_JSON
 
 if TYPE_CHECKING:
     from bifrost.earlier_settings import Change
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--write", is_flag=True, help="Write it, instead of printing it.")
-@as_json
+@AS_JSON
 @click.pass_context
 @trouble_is_2
 def settings(ctx: click.Context, file: Path, write: bool, as_json: bool) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bifrost.cli.migrate_exits import as_json, leave, trouble_is_2
+from bifrost.cli.migrate_exits import leave, trouble_is_2
+from bifrost.cli.options import AS_JSON
 
 if TYPE_CHECKING:
     from bifrost.usd.migrating import Migration
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--to-paths", is_flag=True, help="Back: entity references into paths.")
 @click.option("--pin", is_flag=True, help="Let references name the versions of today.")
 @click.option("--write", is_flag=True, help="Write the files, instead of saying what would change.")
-@as_json
+@AS_JSON
 @click.pass_context
 @trouble_is_2
 def stage(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bifrost.cli.options import AS_JSON
 from bifrost.control_characters import escaped
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 # What a set of tiles has in its files' names, no name of an asset.
 _TILE = re.compile(r"[._-]?<[^<>]*>")
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -35,7 +35,7 @@ def publish() -> None:
 @click.option("--expect", type=int, help="The number that the newest version must have.")
 @click.option("--in-place", is_flag=True, help="Leave the file where it lies.")
 @click.option("--key", help="The same publish sent twice with one key is published once.")
-@_AS_JSON
+@AS_JSON
 def file(path: Path, as_json: bool, **given: Any) -> None:
     """
     Publish a file as the next version of an asset; the asset is made where there is none.
@@ -68,7 +68,7 @@ def file(path: Path, as_json: bool, **given: Any) -> None:
 @publish.command("list")
 @click.option("--stage", help="draft, validated, registered, post-registered or aborted.")
 @click.option("--limit", default=20, show_default=True)
-@_AS_JSON
+@AS_JSON
 def list_publishes(stage: str | None, limit: int, as_json: bool) -> None:
     """List publishes, the last moved first."""
     from bifrost.host import bifrost_host
@@ -84,7 +84,7 @@ def list_publishes(stage: str | None, limit: int, as_json: bool) -> None:
 
 @publish.command()
 @click.argument("publish_id")
-@_AS_JSON
+@AS_JSON
 def resume(publish_id: str, as_json: bool) -> None:
     """Take a publish through the stages that are left."""
     from bifrost.host import bifrost_host

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bifrost.cli.columns import print_columns
+from bifrost.cli.options import AS_JSON
 
 if TYPE_CHECKING:
     from bifrost.usd.extraction import Arc
@@ -20,7 +21,7 @@ _HEADS = ("kind", "strength", "at", "in", "target")
 @click.command()
 @click.argument("layer", metavar="FILE|REFERENCE")
 @click.option("--closure", is_flag=True, help="Every layer under it too; says what is missing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def arcs(layer: str, closure: bool, as_json: bool) -> None:
     """
     List the arcs of a layer.

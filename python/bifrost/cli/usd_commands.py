@@ -13,9 +13,8 @@ from pathlib import Path
 import click
 
 from bifrost.cli.columns import print_columns
+from bifrost.cli.options import AS_JSON
 from bifrost.control_characters import in_one_line
-
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command()
@@ -40,7 +39,7 @@ def cat(layer: str, flatten: bool, out: Path | None) -> None:
 
 @click.command()
 @click.argument("root", metavar="ROOT")
-@_AS_JSON
+@AS_JSON
 def tree(root: str, as_json: bool) -> None:
     """
     Print the prims of a composed stage.
@@ -58,7 +57,7 @@ def tree(root: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("root", metavar="ROOT")
-@_AS_JSON
+@AS_JSON
 @click.option(
     "--svg",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -103,7 +102,7 @@ def deps(root: str, as_json: bool, svg: Path | None) -> None:
 
 @click.command("open")
 @click.argument("root", metavar="ROOT")
-@_AS_JSON
+@AS_JSON
 def open_stage(root: str, as_json: bool) -> None:
     """
     Open a stage and report what did not resolve.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bifrost.cli.columns import print_columns
+from bifrost.cli.options import AS_JSON
 from bifrost.control_characters import in_one_line
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _SAME, _DIFFERENT, _TROUBLE = 0, 1, 2
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
 @click.option("--layers", is_flag=True, help="Compare how the layers are written instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 @click.pass_context
 def diff(ctx: click.Context, before: str, after: str, layers: bool, as_json: bool) -> None:
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bifrost.cli.columns import print_columns
+from bifrost.cli.options import AS_JSON
 from bifrost.control_characters import in_one_line
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 @click.command()
 @click.argument("root", metavar="ROOT")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def layers(root: str, as_json: bool) -> None:
     """
     List the layers of a stage.

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bifrost.cli.options import AS_JSON
 from bifrost.control_characters import in_one_line
 
 if TYPE_CHECKING:
     from bifrost.usd.localizing import Localized
 
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _SHOWN = 10
 
 
 @click.command()
 @click.argument("root", metavar="ROOT")
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@_AS_JSON
+@AS_JSON
 def localize(root: str, directory: Path, as_json: bool) -> None:
     """
     Copy a stage and all it needs into a folder.
@@ -38,7 +38,7 @@ def localize(root: str, directory: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("root", metavar="ROOT")
 @click.argument("out", metavar="OUT.usdz", type=click.Path(dir_okay=False, path_type=Path))
-@_AS_JSON
+@AS_JSON
 def package(root: str, out: Path, as_json: bool) -> None:
     """
     Write a stage and all it needs into a usdz package.

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bifrost.cli.options import AS_JSON
 from bifrost.control_characters import in_one_line
 
 if TYPE_CHECKING:
     from bifrost.usd.pin_checks import Change
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _SHOWN = 10
 _DIGITS = 12
 
@@ -76,7 +76,7 @@ def make(root: str, out: Path | None, selected_variants: bool) -> None:
 @click.argument("pins", metavar="FILE", type=_FILE)
 @click.option("--root", "roots", metavar="OLD=NEW", multiple=True, help="Where a folder is here.")
 @click.option("--sizes-only", is_flag=True, help="Compare sizes and read no file.")
-@_AS_JSON
+@AS_JSON
 def verify(pins: Path, roots: Sequence[str], sizes_only: bool, as_json: bool) -> None:
     """
     Compare every pinned file with what is there now.
@@ -103,7 +103,7 @@ def verify(pins: Path, roots: Sequence[str], sizes_only: bool, as_json: bool) ->
 @pin.command()
 @click.argument("before", metavar="A", type=_FILE)
 @click.argument("after", metavar="B", type=_FILE)
-@_AS_JSON
+@AS_JSON
 def diff(before: Path, after: Path, as_json: bool) -> None:
     """
     Print what the pins in B have else than those in A.

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bifrost.cli.options import AS_JSON
 from bifrost.control_characters import escaped
 
 
@@ -36,7 +37,7 @@ from bifrost.control_characters import escaped
 @click.option("--expect", type=int, help="The number that the newest version must have.")
 @click.option("--allow-outdated", is_flag=True, help="Publish over versions that came in between.")
 @click.option("--no-thumbnails", is_flag=True, help="Make no thumbnails and previews.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def publish(layer: str, asset_uri: str | None, as_json: bool, **given: Any) -> None:
     """
     Publish a layer and the working copies under it.

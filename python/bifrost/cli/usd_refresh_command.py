@@ -8,11 +8,12 @@ import json
 import click
 
 from bifrost.cli.columns import print_columns
+from bifrost.cli.options import AS_JSON
 
 
 @click.command()
 @click.argument("root", metavar="ROOT")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def refresh(root: str, as_json: bool) -> None:
     """
     Ask anew for what floats on a stage.

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from bifrost.cli.columns import print_columns
+from bifrost.cli.options import AS_JSON
 
 _HEADS = ("prim", "set", "selected", "variants", "said by")
 # A set may have ten thousand; --json has them all.
@@ -22,7 +23,7 @@ _SHOWN = 12
 @click.option("--set", "variant_set", metavar="NAME", help="Only sets of this name.")
 @click.option("--variant", metavar="NAME", help="Only sets that have this variant.")
 @click.option("--payloads", is_flag=True, help="Load payloads, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def variants(
     root: str,
     prim: str | None,

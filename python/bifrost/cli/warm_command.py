@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bifrost.cli.options import AS_JSON
+
 if TYPE_CHECKING:
     from bifrost.usd.warming import Warmed
 
@@ -27,7 +29,7 @@ _SHOWN = 10
     show_default=True,
     help="References per round trip, to begin with.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def warm(roots: Sequence[str], query: str | None, batch_size: int, as_json: bool) -> None:
     """
     Fill the caches for what will be opened.
