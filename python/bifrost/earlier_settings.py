@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bifrost.errors import ConfigurationError
+from bifrost.model.entity_reference import MANAGER
 
-OWN_MANAGER: Final = "org.bifrost.assetmanager"
 TEST_MANAGER: Final = "org.openassetio.test.manager"
 YAML_SUFFIXES: Final = (".yaml", ".yml")
 
@@ -93,7 +93,7 @@ _NEW_NAMES: Final = {
 }
 # What they were where a file said nothing: saying it says nothing more.
 _DEFAULTS: Final = {
-    "assetio.manager": OWN_MANAGER,
+    "assetio.manager": MANAGER,
     "assetio.fallback_manager": TEST_MANAGER,
     "assetio.enabled": True,
     "assetio.uri_scheme": "bifrost",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from openassetio.pluginSystem import PythonPluginSystemManagerPlugin
 
+from bifrost.model.entity_reference import MANAGER
+
 if TYPE_CHECKING:
     from bifrost.manager import BifrostManagerInterface
 
@@ -21,7 +23,7 @@ class BifrostManagerPlugin(PythonPluginSystemManagerPlugin):  # type: ignore[mis
 
     @classmethod
     def identifier(cls) -> str:
-        return "org.bifrost.assetmanager"
+        return MANAGER
 
     @classmethod
     def interface(cls) -> BifrostManagerInterface:

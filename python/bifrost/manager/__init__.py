@@ -8,6 +8,6 @@ makes no sense) is raised. Callbacks are called outside every `try`: a host's ma
 exception must reach the host.
 """
 
-from bifrost.manager.interface import DISPLAY_NAME, IDENTIFIER, BifrostManagerInterface
+from bifrost.manager.interface import DISPLAY_NAME, BifrostManagerInterface
 
-__all__ = ["DISPLAY_NAME", "IDENTIFIER", "BifrostManagerInterface"]
+__all__ = ["DISPLAY_NAME", "BifrostManagerInterface"]

@@ -38,7 +38,7 @@ from bifrost.manager.questions import (
 from bifrost.manager.relations import Relation
 from bifrost.manager.vocabulary import ENTITY, LOCATION, NAME, ORIGINAL, VERSION
 from bifrost.manager.writers import TRAITS_NEED, traits_of
-from bifrost.model.entity_reference import PREFIX, AssetReference, is_asset_reference
+from bifrost.model.entity_reference import MANAGER, PREFIX, AssetReference, is_asset_reference
 
 if TYPE_CHECKING:
     from openassetio import Context
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from bifrost.publishing import Publisher
     from bifrost.tokens import Verifier
 
-IDENTIFIER: Final = "org.bifrost.assetmanager"
 DISPLAY_NAME: Final = "Bifrost Asset Manager"
 
 _Capability = ManagerInterface.Capability
@@ -105,7 +104,7 @@ class BifrostManagerInterface(ManagerInterface):  # type: ignore[misc]
     # Identity and lifecycle
 
     def identifier(self) -> str:
-        return IDENTIFIER
+        return MANAGER
 
     def displayName(self) -> str:
         return DISPLAY_NAME

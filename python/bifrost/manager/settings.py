@@ -10,7 +10,7 @@ from openassetio import errors
 
 from bifrost.catalogue.location import path_of
 from bifrost.manager.answers import translated_errors
-from bifrost.settings import AccessSettings
+from bifrost.settings import AccessSettings, Settings
 from bifrost.tokens import Verifier
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ def defaults() -> dict[str, Any]:
     from bifrost.settings import load
 
     with translated_errors():
-        settings = load()
+        return implied(load())
+
+
+def implied(settings: Settings) -> dict[str, Any]:
+    """Return the manager's settings that Bifrost's *settings* imply."""
     return {
         "catalogue_url": settings.catalogue_url,
         "lock_timeout_s": settings.catalogue.lock_timeout_s,

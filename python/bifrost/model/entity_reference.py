@@ -24,6 +24,8 @@ from urllib.parse import quote, unquote
 SCHEME: Final = "bifrost"
 PREFIX: Final = f"{SCHEME}:///assets/"
 LATEST: Final = "latest"
+MANAGER: Final = "org.bifrost.assetmanager"
+"""The identifier of the OpenAssetIO manager whose references these are."""
 
 # USD appends these to an identifier; they are the file format's business, never a manager's.
 _FORMAT_ARGS: Final = ":SDF_FORMAT_ARGS:"

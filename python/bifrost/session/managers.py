@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bifrost.errors import BifrostError, Code
+from bifrost.model.entity_reference import MANAGER
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Request
 from bifrost.settings import Settings
@@ -85,7 +86,7 @@ def identity(settings: Settings) -> str:
 def _answering(settings: Settings) -> str:
     config = settings.manager_config
     if not config:
-        return f"org.bifrost.assetmanager {settings.catalogue_url}"
+        return f"{MANAGER} {settings.catalogue_url}"
     path = Path(config).absolute()
     try:
         content = path.read_bytes()
@@ -105,23 +106,11 @@ def own_manager(
     """
     from bifrost import assetio
     from bifrost.manager import BifrostManagerInterface
+    from bifrost.manager.settings import implied
 
     interface = BifrostManagerInterface(on_published)
-    manager = assetio.manager_from_interface(interface, own_manager_settings(settings))
+    manager = assetio.manager_from_interface(interface, implied(settings))
     return manager, interface
-
-
-def own_manager_settings(settings: Settings) -> Mapping[str, Any]:
-    """Return the OpenAssetIO settings of our own manager that *settings* imply."""
-    return {
-        "catalogue_url": settings.catalogue_url,
-        "store": str(settings.store_directory),
-        "workflow": settings.catalogue.workflow,
-        "strengths": settings.catalogue.strengths,
-        "lock_timeout_s": settings.catalogue.lock_timeout_s,
-        "statement_timeout_s": settings.catalogue.statement_timeout_s,
-        **settings.access._asdict(),
-    }
 
 
 def foreign_manager(named: str) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bifrost.context import Context, ContextSnapshot, effective
 from bifrost.errors import Code, UnsupportedOperationException
-from bifrost.model.entity_reference import AssetReference, parse, reference_for
+from bifrost.model.entity_reference import MANAGER, AssetReference, parse, reference_for
 from bifrost.model.reply import Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.roots import AllowedRoots
@@ -216,7 +216,7 @@ class Session:
     @property
     def manager_identifier(self) -> str:
         """The identifier of the manager that answers; "" while another's has not been started."""
-        return "org.bifrost.assetmanager" if self.uses_own_catalogue else self._manager.identifier
+        return MANAGER if self.uses_own_catalogue else self._manager.identifier
 
     def resolve(
         self,

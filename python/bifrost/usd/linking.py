@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-from pxr import Sdf
-
 from bifrost.catalogue import Catalogue, Dependency, VersionRecord
 from bifrost.model.entity_reference import (
     AssetReference,
@@ -18,7 +16,7 @@ from bifrost.model.entity_reference import (
 from bifrost.usd.arcs import Kind, is_expression
 from bifrost.usd.folder import Where, posix_directory, split_path
 from bifrost.usd.ordering import cycles, levels
-from bifrost.usd.survey import Link, Survey, extension
+from bifrost.usd.survey import Link, Survey, extension, is_writable
 
 
 class Linking:
@@ -54,7 +52,7 @@ class Linking:
         """Return the new asset paths of a layer's copy, by authored ones."""
         links = self._survey.links.get(layer, ())
         edits: dict[str, str] = {}
-        for link in links if links and _is_writable(layer) else ():
+        for link in links if links and is_writable(layer) else ():
             target = link.target
             if link.frames:
                 edits.update(self._clip_edits(layer, link))
@@ -100,7 +98,7 @@ class Linking:
             for link in links:
                 if is_expression(link.path):
                     yield layer, link.path, "a variable expression: its meaning is up to the stage"
-                elif copied and link.names and not _is_writable(layer):
+                elif copied and link.names and not is_writable(layer):
                     yield layer, link.path, f"USD can't write .{extension(layer)} files"
                 elif copied and link.path in again:
                     yield layer, link.path, "a sublayer that is there already, by another path"
@@ -201,8 +199,3 @@ def _authored(link: Link) -> AssetReference | None:
         return parse(split_path(link.path)[0])
     except ValueError:
         return None
-
-
-def _is_writable(name: str) -> bool:
-    file_format = Sdf.FileFormat.FindByExtension(extension(name))
-    return bool(file_format and file_format.SupportsWriting())

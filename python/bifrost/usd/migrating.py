@@ -34,7 +34,7 @@ from bifrost.usd.folder import UDIM, has_tiles, is_uri, split_path
 from bifrost.usd.opening import opened, reason
 from bifrost.usd.permissions import HOW
 from bifrost.usd.rewriting import rewrite
-from bifrost.usd.survey import PACKAGE, extension
+from bifrost.usd.survey import PACKAGE, extension, is_writable
 from bifrost.usd.text_rewriting import keep_text
 
 _SEARCH_PATH: Final = "PXR_AR_DEFAULT_SEARCH_PATH"
@@ -153,7 +153,7 @@ def migrate(
     name, asked = os.fspath(file), session or current()
     try:
         check(name)
-        if extension(name) == PACKAGE or not _is_writable(name):
+        if extension(name) == PACKAGE or not is_writable(name):
             return Migration(name, problem=f"USD can't write .{extension(name)} files")
         digest = digest_of(Path(name))
         found = _to_paths(name, asked) if to_paths else _to_references(name, asked, pin)
@@ -166,11 +166,6 @@ def migrate(
         return Migration(name, problem=reason(error))
     except OSError as error:
         return Migration(name, problem=error.strerror or str(error))
-
-
-def _is_writable(name: str) -> bool:
-    file_format = Sdf.FileFormat.FindByExtension(extension(name))
-    return bool(file_format and file_format.SupportsWriting())
 
 
 def _layer(file: str) -> Sdf.Layer:

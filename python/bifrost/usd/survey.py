@@ -95,6 +95,12 @@ def extension(name: str) -> str:
     return os.path.splitext(name)[1][1:].lower()  # noqa: PTH122  asked thousands of times
 
 
+def is_writable(name: str) -> bool:
+    """Whether USD can write files of *name*'s format."""
+    file_format = Sdf.FileFormat.FindByExtension(extension(name))
+    return bool(file_format and file_format.SupportsWriting())
+
+
 def digest_of_tiles(checksums: Iterable[tuple[str, str]]) -> str:
     """Return one digest for a set of files, from their names and digests."""
     return hashlib.sha256(repr(sorted(checksums)).encode()).hexdigest()
