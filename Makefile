@@ -31,7 +31,7 @@ PYTEST_FLAGS ?= -n auto
 # A warning is an error, and so is a link within the pages that leads nowhere.
 SPHINX := $(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going
 
-.PHONY: help demo test check fmt bench soak docs lock test-matrix wheel clean
+.PHONY: help demo test check fmt bench soak sanitize docs lock test-matrix wheel clean
 
 help:  ## List the targets
 	@echo 'Bifrost. Targets:'
@@ -77,6 +77,10 @@ bench: $(STAMPS)/project $(STAMPS)/bench  ## Measure; docs/performance.md says w
 
 soak: $(STAMPS)/project $(STAMPS)/bench  ## Ten minutes at work on each database: what grows? SOAK_FLAGS="--seconds 60"
 	@$(VENV)/bin/python benchmarks/soak.py $(SOAK_FLAGS)
+
+sanitize: $(STAMPS)/project $(STAMPS)/test  ## Core and plugin under TSan, ASan and UBSan. SANITIZE_FLAGS="--rounds 20"
+	@$(VENV)/bin/python -m pytest -o timeout=3600 --rounds 5 $(SANITIZE_FLAGS) \
+	  tests/cpp/test_core.py tests/cpp/test_pins.py tests/cpp/test_sanitizers.py </dev/null
 
 docs: $(STAMPS)/project $(STAMPS)/docs  ## Write what is made from the code, and the site into build/docs
 	@for made in settings_table errors_table command_line pictures; do \
