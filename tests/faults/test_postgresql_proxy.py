@@ -442,6 +442,18 @@ def test_a_statement_whose_reply_stops_half_way_is_given_up(make, proxy):
     assert len(URIS) == len(host.query_assets({}))
 
 
+@pytest.mark.parametrize("call", CALLS)
+def test_garbled_replies_raise_no_errors_but_ours_there_either(make, proxy, call, rounds, seed):
+    """
+    Wherever the bit is: in a length, in a name, in JSON, in a number.
+    """
+    host = make(catalogue__statement_timeout_s=0.5)
+    for number in range(rounds(4)):
+        proxy.garble(Random(seed + number), share=0.002 * (1 + number % 8))
+        within(PATIENCE_S, CALLS[call], host)
+        proxy.pass_on()
+
+
 class TestClosure:
     """What opening something will ask for: the one question that is not the pipeline's."""
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -132,6 +133,10 @@ class Database:
             trouble = self._backend.explain(error.orig)
             raise CatalogueError(
                 f"{self.name}: {trouble.advice}", retryable=trouble.passes
+            ) from error
+        except json.JSONDecodeError as error:  # only what the database has is read as JSON in here
+            raise CatalogueError(
+                f"{self.name}: a record can't be read ({error}): `bifrost catalogue check` says more"
             ) from error
         except sa.exc.TimeoutError as error:
             raise CatalogueError(
