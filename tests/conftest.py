@@ -30,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--seed", type=int, default=1, help="where chance begins (default: %(default)s)"
     )
+    group.addoption(
+        "--record-faults", action="store_true", help="write what faults did into docs/faults.json"
+    )
 
 
 @pytest.fixture

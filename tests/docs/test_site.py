@@ -33,7 +33,12 @@ def text_of(page):
 
 
 @pytest.mark.parametrize(
-    ("name", "page"), [("errors_table", "errors.md"), ("command_line", "command_line.md")]
+    ("name", "page"),
+    [
+        ("errors_table", "errors.md"),
+        ("faults_table", "faults.md"),
+        ("command_line", "command_line.md"),
+    ],
 )
 def test_what_is_made_from_the_code_is_what_would_be_made_now(name, page):
     assert maker(name).page() == text_of(page), "`make docs` writes it anew"
