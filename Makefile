@@ -83,7 +83,7 @@ sanitize: $(STAMPS)/project $(STAMPS)/test  ## Core and plugin under TSan, ASan 
 	  tests/cpp/test_core.py tests/cpp/test_pins.py tests/cpp/test_sanitizers.py </dev/null
 
 docs: $(STAMPS)/project $(STAMPS)/docs  ## Write what is made from the code, and the site into build/docs
-	@for made in settings_table errors_table command_line pictures; do \
+	@for made in settings_table errors_table faults_table command_line pictures; do \
 	  $(VENV)/bin/python docs/$$made.py; done
 	@$(SPHINX) -b html docs build/docs
 	@echo 'make docs: open build/docs/index.html'
