@@ -51,8 +51,8 @@ def build(directory: Path) -> Native:
     return Native(
         resolve_loop,
         everything_changed,
-        _plugin(directory / "empty_plugin", "empty", "BifrostBenchEmptyResolver", EMPTY_SCHEME),
-        _plugin(
+        plugin(directory / "empty_plugin", "empty", "BifrostBenchEmptyResolver", EMPTY_SCHEME),
+        plugin(
             directory / "each_call_plugin",
             "each_call",
             "BifrostBenchEachCallResolver",
@@ -62,8 +62,8 @@ def build(directory: Path) -> Native:
     )
 
 
-def _plugin(folder: Path, name: str, resolver: str, *schemes: str) -> Path:
-    """Compile the plugin of `<name>_resolver.cpp` into *folder*, and return that."""
+def plugin(folder: Path, name: str, resolver: str, *schemes: str) -> Path:
+    """Compile `<name>_resolver.cpp` into *folder* as a plugin for *schemes*, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / f"lib{name}.so"
     _compile(_HERE / f"{name}_resolver.cpp", library)

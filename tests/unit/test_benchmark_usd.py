@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,38 @@ def test_publishing_restores_the_shot_for_the_next_turn(own, run) -> None:
     second = run("publish_layers", root=str(own.root), reference=own.reference_of_root)
 
     assert (LAYERS, LAYERS) == (first["published"], second["published"])
+
+
+def test_one_call_each_opens_the_same_layers_by_a_call_for_each(own, run, tmp_path: Path) -> None:
+    """
+    As many calls of the manager as layers are named by references, and none of Bifrost's resolver.
+    """
+    import measure
+    import native
+
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        pytest.skip("it takes a C++ compiler")
+    plugin = native.plugin(
+        tmp_path / "plugin", "each_call", "BifrostBenchEachCallResolver", "bifrost", "bal"
+    )
+    environment = {**own.environment, "PXR_PLUGINPATH_NAME": str(plugin)}
+    arguments = {"root": str(own.root), "side": "each_call"}
+
+    opened = measure.run("open_stage", measure.Side("one call each", arguments, environment))
+
+    assert (LAYERS, LAYERS - 1) == (opened["layers"], opened["after_open"]["calls"])
+    assert opened["attributes"] <= opened["resolved_attributes"]
+
+
+def test_caches_elsewhere_are_over_the_same_catalogue(own, run) -> None:
+    """
+    A process of that home opens everything, and leaves the other home's cache cold.
+    """
+    import measure
+
+    other = own.elsewhere("other")
+    arguments = {"root": str(own.root), "side": "bifrost"}
+    opened = measure.run("open_stage", measure.Side("other", arguments, other.environment))
+
+    assert LAYERS == opened["layers"]
+    assert (True, False) == ((other.home / "cache").is_dir(), (own.home / "cache").is_dir())
