@@ -10,7 +10,7 @@
 
 #include "asset_path.h"
 #include "crate.h"
-#include "usd.h"
+#include "fast_compression.h"
 
 namespace bifrost {
 
@@ -38,6 +38,15 @@ std::string entityOf(std::string_view assetPath) {
   return std::string(reference);
 }
 
+// Adds the reference that *assetPath* is, which begins with a scheme and a colon, *least* bytes.
+// What USD appended may begin with that colon: then there is no reference.
+void add(std::string_view assetPath, std::size_t least, Found& found) {
+  std::string reference = entityOf(assetPath);
+  if (reference.size() >= least) {
+    found.references.insert(std::move(reference));
+  }
+}
+
 // Adds the asset paths `@<scheme>:...@` that are whole in *text*.
 void collectFromText(std::string_view text, const std::vector<std::string>& schemes, Found& found) {
   for (const std::string& scheme : schemes) {
@@ -46,7 +55,7 @@ void collectFromText(std::string_view text, const std::vector<std::string>& sche
          at = text.find(mark, at + mark.size())) {
       const std::size_t end = text.find_first_of("@\n", at + mark.size());
       if (end != std::string_view::npos && text[end] == '@' && end - at < kLongestReference) {
-        found.references.insert(entityOf(text.substr(at + 1, end - at - 1)));
+        add(text.substr(at + 1, end - at - 1), mark.size() - 1, found);
       }
     }
   }
@@ -96,7 +105,7 @@ void collectFromTokens(std::string_view tokens, const std::vector<std::string>& 
          at = tokens.find(mark, at + mark.size())) {
       const std::string_view token = tokens.substr(at, tokens.find('\0', at) - at);
       if ((at == 0 || tokens[at - 1] == '\0') && token.find('#') == std::string_view::npos) {
-        found.references.insert(entityOf(token));
+        add(token, mark.size(), found);
       }
     }
   }
@@ -104,7 +113,6 @@ void collectFromTokens(std::string_view tokens, const std::vector<std::string>& 
 
 void collectFromCrate(const File& crate, const std::string& bootstrap,
                       const std::vector<std::string>& schemes, Found& found) {
-  BIFROST_USD_USING
   const CrateSection tokens = crateSections(crate)["TOKENS"];
   const std::string section = crate.read(tokens.offset, std::min(tokens.size, kMostTokenBytes));
   const bool isCompressed = bootstrap[kVersionAt] > 0 || bootstrap[kVersionAt + 1] >= 4;
@@ -118,11 +126,8 @@ void collectFromCrate(const File& crate, const std::string& bootstrap,
       compressedSize > section.size() - kTokensAt) {
     return;
   }
-  std::string text(size, '\0');
-  const std::size_t got = TfFastCompression::DecompressFromBuffer(
-      section.data() + kTokensAt, text.data(), compressedSize, size);
-  if (got <= size) {
-    collectFromTokens(std::string_view(text).substr(0, got), schemes, found);
+  if (const auto text = decompressed({section.data() + kTokensAt, compressedSize}, size)) {
+    collectFromTokens(*text, schemes, found);
   }
 }
 
