@@ -31,7 +31,7 @@ PYTEST_FLAGS ?= -n auto
 # A warning is an error, and so is a link within the pages that leads nowhere.
 SPHINX := $(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going
 
-.PHONY: help demo test check fmt bench soak sanitize docs lock test-matrix wheel clean
+.PHONY: help demo test check fmt bench fuzz soak sanitize docs lock test-matrix wheel clean
 
 help:  ## List the targets
 	@echo 'Bifrost. Targets:'
@@ -71,6 +71,11 @@ fmt: $(STAMPS)/dev  ## Format the Python and C++ files, and fix what ruff can
 	@$(VENV)/bin/ruff check --fix-only --quiet .
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/clang-format -i $(CXX_FILES)
+
+fuzz: $(STAMPS)/project $(STAMPS)/test  ## Give every parser a great many inputs; FUZZ_FLAGS="--seed 2" gives others
+	@$(VENV)/bin/python -m pytest $(PYTEST_FLAGS) -rP --rounds 1000000 $(FUZZ_FLAGS) tests/cpp/test_fuzz.py </dev/null
+	@$(VENV)/bin/python -m pytest $(PYTEST_FLAGS) -rP --rounds 200000 $(FUZZ_FLAGS) \
+	  tests/fuzz tests/cpp/test_fuzz_twins.py </dev/null
 
 bench: $(STAMPS)/project $(STAMPS)/bench  ## Measure; docs/performance.md says what
 	@$(VENV)/bin/python benchmarks/run.py $(BENCH_FLAGS)
