@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn
 from urllib.parse import quote, unquote
 
-from bifrost.errors import Code, PermissionDeniedException
+from bifrost.errors import Code, InvalidTraitsException, PermissionDeniedException
 from bifrost.handles import Handles
 from bifrost.model.permissions import Principal
 from bifrost.model.projects import projects_of
@@ -43,6 +43,8 @@ _POLICY_KEYS: Final[dict[str, str]] = {
     "pins_missing": "pins_missing",
 }
 _HANDLE: Final = "context"
+# Paths are bytes, as os.fsdecode has them. Other texts are text.
+_ERRORS: Final = {"pins": "surrogateescape"}
 _MOST_HANDLES: Final = 1_000
 # Known to be about one call, so they never split the cache.
 _NOT_IDENTITY: Final = frozenset({"session", "trace_id", "traceparent"})
@@ -358,14 +360,25 @@ def policy(context: Context) -> str:
 
     What strings don't carry (a token, trace ids, attributes of your own) is kept by `register`, and
     the string names it: such a string means something in this process only.
+
+    Raises:
+        InvalidTraitsException: a text has half a character in it (a lone surrogate).
+        PermissionDeniedException: as `Context.snapshot`.
     """
     values = context.snapshot().values
     texts = {key: _text(name, values.get(name)) for key, name in _POLICY_KEYS.items()}
     if not values.keys() <= set(_POLICY_KEYS.values()):
         texts[_HANDLE] = register(context)
-    return ";".join(
-        f"{key}={quote(text, safe=':+-.')}" for key, text in sorted(texts.items()) if text
-    )
+    return ";".join(f"{key}={_quoted(key, text)}" for key, text in sorted(texts.items()) if text)
+
+
+def _quoted(key: str, text: str) -> str:
+    try:
+        return quote(text, safe=":+-.", errors=_ERRORS.get(key, "strict"))
+    except UnicodeEncodeError:
+        raise InvalidTraitsException(
+            f"{_POLICY_KEYS[key]}: expected Unicode, got {text[:80]!a}", code=Code.INVALID_TRAITS
+        ) from None
 
 
 def _text(name: str, value: Any) -> str:
@@ -393,10 +406,17 @@ def from_policy(policy: str) -> Context:
             shown = redacted(pair)[:80]
             raise ValueError(f"expected {'=…; '.join(sorted(_POLICY_KEYS))}=…, got {shown!r}")
         try:
-            values[_POLICY_KEYS[key]] = unquote(value, errors="strict")
-        except UnicodeDecodeError:
+            values[_POLICY_KEYS[key]] = _unquoted(key, value)
+        except UnicodeError:
             raise ValueError(f"expected UTF-8, got {redacted(pair)[:80]!r}") from None
     return base.child(**values)
+
+
+def _unquoted(key: str, value: str) -> str:
+    errors = _ERRORS.get(key, "strict")
+    text = unquote(value, errors=errors)
+    text.encode(errors=errors)  # an argument of a command may have half a character in it
+    return text
 
 
 def _registered_as(handle: str) -> Context:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cache of answers: fresh ones are served, stale ones only in an outage, nobody else's ever."""
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from bifrost.errors import Code, TierError
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.resolution import Resolution
-from bifrost.pipeline.cache import Cache
+from bifrost.pipeline.cache import Cache, _keys
 from bifrost.settings import CacheSettings
 from bifrost.tiers.memory import MemoryTier
 from bifrost.tiers.tier import FOREVER, Entry
@@ -472,3 +473,26 @@ def test_nothing_is_asked_for_an_empty_request(cache, manager):
     """
     assert () == ask(cache)
     assert [] == manager.asked
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (None,) * 6,
+        ({"a": 1}, "3", False, False, 12.5, "m"),
+        ("Hero", "3", "yes", False, 12.5, "m"),
+        ("Hero", "3", False, False, "now", "m"),
+    ],
+)
+def test_an_entry_whose_fields_are_of_other_types_is_a_miss(cache, manager, tiers, fields):
+    """
+    Another version of this code wrote it, or somebody who may write where caches lie.
+    """
+    (known,) = ask(cache, HERO)
+    (key,) = _keys(cache.scope(""), [HERO])
+    path = known.path.encode()
+    value = len(path).to_bytes(4, "little") + path + msgpack.packb(fields)
+    tiers.put({key: Entry(value, FOREVER, 0.0, tiers.sequence())})
+
+    assert known == ask(cache, HERO)[0]
+    assert 2 == len(manager.asked)

@@ -372,3 +372,13 @@ def test_only_resolutions_can_be_refreshed():
     a, b = answer("a"), ("b", GONE)
 
     assert dict([a]) == resolved([a, b])
+
+
+def test_a_failure_among_recorded_answers_is_asked_again(closures, later):
+    """
+    None is ever recorded there; who may write where caches lie has planted it.
+    """
+    found = recorded(closures, later, answer("a", expires=NOW - 1.0))
+    planted = wire.encode([("a", Failure(Code.NOT_FOUND, "none")), answer("b")])
+
+    assert {"a"} == closures.stale_references(found._replace(answers=planted))

@@ -28,7 +28,7 @@ from bifrost.context import (
     unregister,
     use_context,
 )
-from bifrost.errors import PermissionDeniedException
+from bifrost.errors import InvalidTraitsException, PermissionDeniedException
 from bifrost.model.permissions import Principal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -575,3 +575,30 @@ def test_a_misplaced_token_is_not_repeated():
         from_policy("access_token=s3cret-and-long")
 
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["user", "current_project", "locale", "version", "as_of"])
+def test_half_a_character_is_refused_where_a_context_becomes_text(name):
+    """
+    A lone surrogate has no UTF-8, so no string for USD; the message says which attribute has it.
+    """
+    with pytest.raises(InvalidTraitsException, match=rf"{name}: expected Unicode, got 'a\\ud800'"):
+        policy(Context(**{name: "a\ud800"}))
+
+
+def test_half_a_character_in_a_string_is_refused():
+    """
+    Arguments of commands and variables have one for each byte that is no UTF-8.
+    """
+    with pytest.raises(ValueError, match="expected UTF-8"):
+        from_policy("user=a\udc80")
+
+
+def test_a_path_of_pins_is_bytes_and_goes_there_and_back():
+    """
+    Folders of another encoding are named as os.fsdecode names them.
+    """
+    context = Context(pins="/shows/\udce4/a.pins.json")
+
+    assert "pins=%2Fshows%2F%E4%2Fa.pins.json" == policy(context)
+    assert context.pins == from_policy(policy(context)).pins

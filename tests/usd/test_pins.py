@@ -382,6 +382,19 @@ def test_roots_that_are_no_pairs_raise() -> None:
         pin_checks.roots_of("/a=/b;/c")
 
 
+def test_pins_that_name_no_manager_are_written_again(tmp_path: Path) -> None:
+    """
+    Another program may have written them; neither the header nor the entry says who resolved it.
+    """
+    path = tmp_path / "made_by_hand.pins.json"
+    entry = {"reference": "x:a", "path": "/a.usd"}
+    path.write_text(json.dumps({"bifrost_pins": 1, "entities": [entry]}))
+
+    load(path).save(path)
+
+    assert [{**entry, "size": 0}] == json.loads(path.read_text())["entities"]
+
+
 def test_diff_says_what_moved_came_and_went(show: Show, simple: Path) -> None:
     """
     From which version to which; when they were made is no difference.

@@ -301,6 +301,12 @@ def _resolution(reference: str, entry: Entry, tier: str) -> Resolution | None:
         )
     except (TypeError, ValueError, msgpack.UnpackException):
         return None  # of another version of this code: a miss
+    if not (
+        type(name) is type(version) is type(manager) is str
+        and type(immutable) is type(templated) is bool
+        and type(modified) is float
+    ):
+        return None  # planted, by who may write where caches lie
     return Resolution(
         reference,
         path.decode("utf-8", "surrogateescape"),

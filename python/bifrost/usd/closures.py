@@ -136,7 +136,8 @@ class Closures:
             return None
         stale = set()
         for reference, outcome in wire.decode(closure.answers):
-            if outcome.expires <= now:
+            # No failure is ever recorded among the answers: it was planted.
+            if not isinstance(outcome, Resolution) or outcome.expires <= now:
                 stale.add(reference)
             elif changed is None:
                 if not outcome.immutable:

@@ -136,7 +136,7 @@ class Pins:
     def _entry(self, pin: Pin) -> dict[str, Any]:
         entry = {key: getattr(pin, key) for key in FIELDS if getattr(pin, key)}
         if pin.reference and pin.manager == self.manager:
-            del entry["manager"]  # the header says it
+            entry.pop("manager", None)  # the header says it, or nobody does
         return {**entry, "size": pin.size} if not pin.size else entry
 
 

@@ -212,8 +212,9 @@ def _kept(
         return look()[0]
     key = _key(asked, prim, payloads)
     entry = asked.session.tiers.get([key]).get(key)
-    if entry is not None:
-        floating, answer = _read(entry)
+    kept = _read(entry) if entry is not None else None
+    if kept is not None:
+        floating, answer = kept
         if not floating or _still(asked, floating):
             return _copied(answer)
     sequence = asked.session.tiers.sequence()
@@ -235,11 +236,18 @@ def _key(asked: Asked, prim: object, payloads: bool) -> bytes:
     return _KIND + asked.session.cache.scope(asked.snapshot.scope) + subject + b"?" + digest
 
 
-def _read(entry: Entry) -> tuple[dict[str, str], Answer]:
+def _read(entry: Entry) -> tuple[dict[str, str], Answer] | None:
+    """Return what was kept; None, which is a miss, for what another version of this code kept."""
     if entry.decoded is None:
-        entry.decoded = msgpack.unpackb(entry.value, unicode_errors="surrogateescape")
-    floating, answer = entry.decoded
-    return floating, answer
+        try:
+            floating, answer = msgpack.unpackb(entry.value, unicode_errors="surrogateescape")
+            _copied(answer)  # is of that shape, or raises
+        except (AttributeError, KeyError, TypeError, ValueError, msgpack.UnpackException):
+            return None
+        if not isinstance(floating, dict):
+            return None
+        entry.decoded = (floating, answer)
+    return entry.decoded  # type: ignore[no-any-return]
 
 
 def _still(asked: Asked, floating: dict[str, str]) -> bool:
