@@ -193,6 +193,38 @@ print(value(first), value(second), value(third))
     assert ["2 2 2"] == lines
 
 
+def test_a_change_that_came_while_the_manager_answered_is_not_lost(show: Show, run) -> None:
+    """
+    What is recorded for the next process is as old as the question, not as the answer.
+    """
+    root = show.root(
+        "root.usda", *(show.publish(f"leaf{i}.usda", layer(value="1")) for i in range(2))
+    )
+
+    run(
+        """
+from bifrost.usd import bridge
+stage = Usd.Stage.Open(sys.argv[1])
+show = Show(Path(sys.argv[2]))
+show.publish("leaf0.usda", layer(value="2"))
+the_bridge = bridge._bridge()
+the_bridge.later.run_all()
+ask = the_bridge._ask
+def asked(*arguments, **options):
+    reply = ask(*arguments, **options)
+    current().invalidate([show.publish("leaf0.usda", layer(value="3"))])
+    return reply
+the_bridge._ask = asked
+host.refresh(stage)
+""",
+        root,
+        show.folder,
+    )
+    lines = run("print(value(Usd.Stage.Open(sys.argv[1])))", root)
+
+    assert ["3"] == lines
+
+
 def test_a_root_opened_by_reference_that_moved_wants_to_be_opened_again(show: Show, run) -> None:
     """
     OpenUSD gives a stage no other root; the result says so.

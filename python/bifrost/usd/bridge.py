@@ -25,6 +25,7 @@ from bifrost.model.resolution import STAND_INS
 from bifrost.monitoring import tracing
 from bifrost.pipeline.cache import subject_of
 from bifrost.session import Session, current, current_if_any
+from bifrost.session.caching import names_for
 from bifrost.tiers.fork import reset_in_child
 from bifrost.tiers.invalidation import Names
 from bifrost.tiers.tiered import TieredCache
@@ -180,6 +181,7 @@ class Bridge:
         return [ref for ref in references if names.covers(subject_of(ref))], sequence
 
     def _refreshed(self, who: ContextSnapshot, root: str, identifiers: list[str]) -> dict[str, Any]:
+        asked_at = self.session.tiers.sequence()
         before = self.session.cache.peek(identifiers, who.scope)
         reply = self._ask(identifiers, who, fresh=True)
         answers = {
@@ -196,10 +198,23 @@ class Bridge:
         if moved:
             self._invalidate(moved)
         if root:
-            closures = self.closures
-            closures.record(self._scope(who), root, answers, closures.tiers.sequence())
+            sequence = self._true_up_to(asked_at, moved)
+            self.closures.record(self._scope(who), root, answers, sequence)
             self.later.run_all()
         return answers
+
+    def _true_up_to(self, asked_at: int, moved: list[str]) -> int:
+        """
+        Return up to which change answers are true that were asked for at *asked_at*.
+
+        That *moved* was invalidated since, which they made known themselves, changes nothing. What
+        somebody else changed meanwhile does.
+        """
+        tiers = self.session.tiers
+        now = tiers.sequence()
+        changed = tiers.invalidations.invalidated_since(asked_at)
+        own = {name for reference in moved for name in names_for(reference)}
+        return now if changed is not None and sorted(changed) == sorted(own) else asked_at
 
     def _invalidate(self, references: list[str]) -> None:
         try:
