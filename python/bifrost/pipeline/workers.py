@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -82,6 +83,9 @@ class Workers:
 
     The threads are daemons, so that a call that hangs never keeps a process from ending. It costs one
     of them until it comes back.
+
+    Attributes:
+        process: The id of the process whose threads these are.
     """
 
     def __init__(self, limit: int, name: str) -> None:
@@ -92,6 +96,7 @@ class Workers:
 
     def after_fork(self) -> None:
         """Start over in a forked child: the threads stayed behind."""
+        self.process = os.getpid()
         self._changed = threading.Condition()
         self._waiting: deque[Job[Any]] = deque()
         self._under_way: set[Job[Any]] = set()
@@ -183,7 +188,8 @@ def _close_all() -> None:
     aborted where that passes through the C++ of OpenAssetIO.
     """
     for workers in list(_living):
-        workers.close()
+        if workers.process == os.getpid():  # a parent's may be locked for ever
+            workers.close()
 
 
 _living: WeakSet[Workers] = WeakSet()
