@@ -67,7 +67,7 @@ def plugin(folder: Path, name: str, resolver: str, *schemes: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / f"lib{name}.so"
     _compile(_HERE / f"{name}_resolver.cpp", library)
-    plugin = {
+    described = {
         "Info": {"Types": {resolver: {"bases": ["ArResolver"], "uriSchemes": list(schemes)}}},
         "LibraryPath": library.name,
         "Name": resolver,
@@ -75,7 +75,7 @@ def plugin(folder: Path, name: str, resolver: str, *schemes: str) -> Path:
         "Root": ".",
         "Type": "library",
     }
-    (folder / "plugInfo.json").write_text(json.dumps({"Plugins": [plugin]}, indent=4))
+    (folder / "plugInfo.json").write_text(json.dumps({"Plugins": [described]}, indent=4))
     return folder
 
 

@@ -47,7 +47,7 @@ _MB: Final = 1e6
 _PATIENCE_S: Final = 180.0
 MAIN: Final = ("open", "switch", "publish", "refresh")
 # Small enough to be full before the samples count: a cache that fills is no leak.
-_SMALL_CACHE: Final = {"BIFROST_CACHE__MEMORY_BYTES": str(1 << 20)}
+_SMALL_CACHE: Final = {"BIFROST_CACHE__MEMORY_BYTES": str(1 << 17)}
 
 
 class SoakFailed(Exception):
