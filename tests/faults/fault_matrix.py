@@ -136,7 +136,7 @@ MATRIX: Final = {
     "postgresql": Server(
         "The catalogue on PostgreSQL",
         {
-            "well": Fault("nothing", _WELL),
+            "well": Fault("nothing goes wrong", _WELL),
             "slow": Fault("each reply takes 20 ms longer", _WELL),
             "too slow": Fault("each reply takes 30 s longer", _CATALOGUE_SILENT),
             "stalled": Fault("the network swallows everything", _CATALOGUE_SILENT),
@@ -158,7 +158,7 @@ MATRIX: Final = {
     "redis": Server(
         "The shared cache on Redis",
         {
-            "well": Fault("nothing", _WELL),
+            "well": Fault("nothing goes wrong", _WELL),
             "slow": Fault("each reply takes 20 ms longer", _WELL),
             "too slow": Fault("each reply takes 30 s longer", _NO_SHARED_CACHE),
             "stalled": Fault("the network swallows everything", _NO_SHARED_CACHE, is_short=True),
@@ -180,7 +180,7 @@ MATRIX: Final = {
     "manager": Server(
         "Another manager behind OpenAssetIO",
         {
-            "well": Fault("nothing", _OTHER),
+            "well": Fault("nothing goes wrong", _OTHER),
             "slow": Fault("each call takes 50 ms", _OTHER),
             "hanging": Fault("no call returns", _OTHER_SILENT),
             "throttling": Fault("it wants to be left alone for a while", _OTHER_DOWN),

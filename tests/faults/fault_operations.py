@@ -21,6 +21,7 @@ from pxr import Usd
 
 from bifrost import bifrost_host, errors
 from bifrost.cli import main as command_line
+from bifrost.context import effective
 from bifrost.session import current
 from bifrost.testing import managers
 from bifrost.usd import refreshing
@@ -110,8 +111,9 @@ class Operations:
 
     def invalidate(self) -> str:
         """Have caches forget an asset."""
-        bifrost_host.invalidate_cache(self._uri("forgotten.usda"))
-        return "done"
+        uri = self._uri("forgotten.usda")
+        bifrost_host.invalidate_cache(uri)
+        return _right("done", not current().cache.peek([uri], effective(None).scope))
 
     def open_warm(self) -> str:
         """Open a stage that was opened before."""

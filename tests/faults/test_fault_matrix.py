@@ -39,9 +39,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def postgresql():
     """A server with few connections, and with a port that a proxy can stand before."""
-    with PostgresqlServer(loopback=True) as server:
-        server.sql(f"ALTER SYSTEM SET max_connections = {CONNECTIONS}")
-        server.restart()
+    with PostgresqlServer(loopback=True, max_connections=CONNECTIONS) as server:
         yield server
 
 

@@ -26,7 +26,6 @@ _FAST: Final = (
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
-    "max_connections=200",
 )
 
 
@@ -37,12 +36,15 @@ class PostgresqlServer:
     Args:
         durable: Whether commits reach the disk, as a studio's do; off makes tests faster.
         loopback: Whether it listens on the loopback interface too, where a proxy can stand before it.
+        max_connections: How many there may be.
 
     Attributes:
         port: Where it listens then; 0 without.
     """
 
-    def __init__(self, *, durable: bool = False, loopback: bool = False) -> None:
+    def __init__(
+        self, *, durable: bool = False, loopback: bool = False, max_connections: int = 200
+    ) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it complains about XDG_RUNTIME_DIR
@@ -59,13 +61,12 @@ class PostgresqlServer:
         self._paused: list[int] = []
         self._template: str | None = None
         self.port = 0
-        for setting in () if durable else _FAST:
+        for setting in (f"max_connections={max_connections}", *(() if durable else _FAST)):
             name, _, value = setting.partition("=")
             self.sql(f"ALTER SYSTEM SET {name} = {value}")
-        if loopback or not durable:
-            self.stop()
-            self.port = _free_port() if loopback else 0
-            self.start()
+        self.stop()
+        self.port = _free_port() if loopback else 0
+        self.start()
 
     def __enter__(self) -> Self:
         return self
