@@ -390,7 +390,12 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0].strip())
-    parser.add_argument("--seconds", type=float, default=600.0, help="on each database")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=600.0,
+        help="on each database; of fewer than some hundred the warm-up is most, and grows",
+    )
     parser.add_argument("--database", action="append", choices=DATABASES, help="repeatable")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=results.FOLDER)
