@@ -565,7 +565,7 @@ def test_value_clips_that_hold_anything_else_are_passed_over() -> None:
         f'#usda 1.0\ndef "A" (\nclips = {{\n{clips}\n}}\n) {{\n}}\n'
     )
 
-    recomposing.read_clips_again(stage, {"bifrost:///assets/clip.1.usda"})
+    recomposing.read_clips_again(stage, ["bifrost:///assets/clip.1.usda"], [])
 
     assert stage.GetPrimAtPath("/A")
 

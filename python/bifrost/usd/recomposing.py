@@ -51,16 +51,17 @@ def compose_what_came(stage: Usd.Stage) -> None:
         )
 
 
-def read_clips_again(stage: Usd.Stage, moved: Collection[str]) -> None:
+def read_clips_again(stage: Usd.Stage, new: Collection[str], before: Collection[str]) -> None:
     """
-    Have the prims whose value clips name one of the references *moved* read those anew.
+    Have the prims whose value clips name a reference that moved read those anew.
 
-    Looks at every prim, unless all of *moved* are layers that compose the stage.
+    Looks at every prim, unless nothing moved *before*, and all that is *new* are layers that compose
+    the stage: to ask that of many costs memory (`_composes`).
     """
     with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-        clips = {each for each in moved if not _composes(stage, each)}
-    if not clips:
-        return
+        if not before and all(_composes(stage, each) for each in new):
+            return
+    clips = {*new, *before}
     paths = {
         # Of an instance's prototype the path that it is composed at.
         prim.GetPrimIndex().rootNode.path
@@ -77,7 +78,8 @@ def _composes(stage: Usd.Stage, reference: str) -> bool:
     Whether *reference* is a layer that composes *stage*. Its context has to be bound.
 
     Not by the stage's `GetUsedLayers`: OpenUSD (26.8) never frees Python's object of a layer that is gone,
-    192 bytes each, and a shot that is opened and refreshed all day has thousands of layers each time.
+    192 bytes each, nor that of a layer stack, and a shot that is opened and refreshed all day has thousands
+    of layers each time.
     """
     layer = Sdf.Layer.Find(reference)
     return bool(layer and stage._GetPcpCache().FindAllLayerStacksUsingLayer(layer))  # noqa: SLF001

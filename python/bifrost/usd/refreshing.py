@@ -82,17 +82,23 @@ def refresh(stage: Usd.Stage) -> Refreshed:
         )
     )
     recomposing.compose_what_came(stage)
-    recomposing.read_clips_again(stage, _unfollowed(stage, str(sorted(names)), moved))
+    new = [each.reference for each in moved]
+    recomposing.read_clips_again(stage, new, _unfollowed(stage, str(sorted(names)), new))
     root = stage.GetRootLayer().identifier
     return Refreshed(moved, any(each.reference == root for each in moved))
 
 
-def _unfollowed(stage: Usd.Stage, context: str, moved: Collection[Moved]) -> list[str]:
-    """Return what moved in *context*, now or before, since *stage* was last refreshed."""
+def _unfollowed(stage: Usd.Stage, context: str, new: Collection[str]) -> list[str]:
+    """
+    Note that *new* moved in *context*; return what did before, since *stage* was last refreshed.
+
+    Of a stage that never was: whatever moved, for nobody knows when it was composed.
+    """
     if len(_moves) >= _MOST_CONTEXTS:
         _moves.clear()
     so_far = _moves.setdefault(context, {})
     last = max(so_far.values(), default=0)
-    so_far.update((each.reference, number) for number, each in enumerate(moved, start=last + 1))
-    followed, _followed[stage] = _followed.get(stage, 0), last + len(moved)
-    return [reference for reference, number in so_far.items() if number > followed]
+    followed, _followed[stage] = _followed.get(stage, 0), last + len(new)
+    before = [reference for reference, number in so_far.items() if number > followed]
+    so_far.update((reference, number) for number, reference in enumerate(new, start=last + 1))
+    return before
