@@ -3,7 +3,9 @@
 // What OpenUSD compresses in binary layers (pxr/base/tf/fastCompression.h): LZ4 blocks.
 //
 // TfFastCompression itself posts an error for what is damaged, and that is an exception in Python:
-// of a payload that nobody loads, say, which was only looked through.
+// of a payload that nobody loads, say, which was only looked through. TfErrorMark would take it
+// back; its header needs TBB's, which are of another version than the library has
+// (UsdWheels.cmake).
 #pragma once
 
 #include <algorithm>
