@@ -26,6 +26,7 @@ HEADER = "# SPDX-License-Identifier: Apache-2.0\n# Written by `make lock` from p
 # Added by the build backend itself when the machine has none; without build isolation it can't.
 BUILD_TOOLS = ["cmake>=3.24", "ninja>=1.11"]
 PIN = re.compile(r"^([a-z0-9-]+)==([^ ;\\]+)", re.MULTILINE)
+WITH_MARKER = re.compile(r"^[a-z0-9-]+==[^\\\n]*", re.MULTILINE)
 OSI = "License :: OSI Approved :: "
 LONG = 60  # a licence's name is shorter, its text is not
 # By their licence files: their metadata names none.
@@ -52,7 +53,8 @@ def resolve(requirements: list[str], preferred: str, *options: str) -> str:
         wanted, locked = Path(folder, "wanted.txt"), Path(folder, "locked.txt")
         wanted.write_text("\n".join(requirements), encoding="utf-8")
         locked.write_text(preferred, encoding="utf-8")  # uv keeps what it finds there
-        version = ".".join(map(str, sys.version_info[:3]))
+        # Without a patch release: the oldest is meant, which may need more than this one.
+        version = ".".join(map(str, sys.version_info[:2]))
         compile_ = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--system-certs"]
         how = ["--universal", "--generate-hashes", "--no-header", "--no-annotate"]
         where = ["--python-version", version, "--output-file", str(locked), str(wanted)]
@@ -112,9 +114,8 @@ def main() -> None:
     everything = resolve([each for group in wanted.values() for each in group], known)
     with tempfile.TemporaryDirectory() as folder:
         held = Path(folder, "held.txt")
-        held.write_text(
-            "\n".join(f"{name}=={version}" for name, version in PIN.findall(everything))
-        )
+        # Markers and all: what the oldest Python takes may be an older version.
+        held.write_text("\n".join(WITH_MARKER.findall(everything)), encoding="utf-8")
         files = {
             name: resolve(group, everything, "--constraint", str(held))
             for name, group in wanted.items()
