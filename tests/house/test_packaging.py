@@ -31,7 +31,7 @@ GROUPS = {
 LOCKS = ROOT / ".ci" / "requirements"
 # `name==version`, for some a marker, and the hash of each of its files.
 PIN = re.compile(
-    r"^([a-z0-9-]+)==([^ ;]+)(?: ; [^\\]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$",
+    r"^([a-z0-9-]+)==([^ ;]+)(?: ; ([^\\]+))?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$",
     re.MULTILINE,
 )
 
@@ -41,7 +41,8 @@ def locked(group):
 
 
 def pins(group):
-    return {name: version for name, version, _ in PIN.findall(locked(group))}
+    """Return the versions, by name and marker: another Python may take another version."""
+    return {(name, marker): version for name, version, marker, _ in PIN.findall(locked(group))}
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -49,15 +50,18 @@ def test_what_the_project_asks_for_is_what_is_pinned(group):
     pinned = pins(group)
 
     for requirement in map(Requirement, GROUPS[group]):
-        version = pinned[canonicalize_name(requirement.name)]
-        assert requirement.specifier.contains(version, prereleases=True), requirement
+        name = canonicalize_name(requirement.name)
+        versions = [version for (of, _), version in pinned.items() if of == name]
+        assert versions, requirement
+        for version in versions:
+            assert requirement.specifier.contains(version, prereleases=True), requirement
 
 
 def test_a_package_has_one_version_in_all_lock_files():
     versions = {}
     for group in GROUPS:
-        for name, version in pins(group).items():
-            versions.setdefault(name, set()).add(version)
+        for name_and_marker, version in pins(group).items():
+            versions.setdefault(name_and_marker, set()).add(version)
 
     assert {} == {name: each for name, each in versions.items() if len(each) > 1}
 
@@ -78,7 +82,7 @@ def test_every_pinned_package_is_listed_with_its_licence():
         if line.startswith("| ") and not line.startswith("| package ")
     ]
 
-    pinned = {pin for group in GROUPS for pin in pins(group).items()}
+    pinned = {(name, version) for group in GROUPS for (name, _), version in pins(group).items()}
     assert pinned == {(name, version) for name, version, _, _ in rows}
     assert [] == [name for name, _, licence, _ in rows if not licence]
 
