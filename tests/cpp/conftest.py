@@ -35,7 +35,7 @@ def _run(*command: str) -> None:
 def cpp_build() -> Callable[..., Path]:
     """Configure and build with options; return the folder of the programs."""
 
-    def build(name: str, *options: str, target: str = "all") -> Path:
+    def build(name: str, *options: str, target: str = "test_programs") -> Path:
         folder = BUILD / name
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "lock").open("w") as lock:  # other test processes build too
