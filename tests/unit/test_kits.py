@@ -541,4 +541,4 @@ def test_openusd_knows_both_plugins_after_the_script_for_usdview(tmp_path, own_h
 
     found = after_script(target / "bifrost-usdview.sh", code, own_home)
 
-    assert f"{installation.library} {name}\n" == found
+    assert f"{env.entry(installation.library)} {name}\n" == found

@@ -49,17 +49,22 @@ _MOST_SECTIONS: Final = 64
 _MOST_BRACKETS: Final = 2_000
 _BRACKETS: Final = {b"{": b"}", b"(": b")", b"[": b"]"}
 _DEEP: Final = {b"{": "prims or dictionaries", b"(": "parentheses", b"[": "square brackets"}
-# What brackets don't count in, and the brackets themselves.
+# Brackets; what they don't count in, whole where one look finds its end; and what opens the rest. No group
+# is repeated possessively: Python before 3.11.5 takes that wrong (https://github.com/python/cpython/issues/106052).
 _TOKENS: Final = re.compile(
-    rb"[{}()\[\]]"
-    rb'|"""(?:[^"\\]++|\\.|"(?!""))*+"""'
-    rb"|'''(?:[^'\\]++|\\.|'(?!''))*+'''"
-    rb'|"(?:[^"\\\n]++|\\[^\n])*+"'
-    rb"|'(?:[^'\\\n]++|\\[^\n])*+'"
-    rb"|@@@(?:[^@\\]++|\\@@@|\\|@(?!@@))*+@{3,5}+|@[^@\n]*+@"
-    rb"|#[^\n]*+|//[^\n]*+|/\*.*?\*/",
-    re.DOTALL,
+    rb"""[{}()\[\]]|\"\"\"|'{3}|"[^"\\\n]*+"|'[^'\\\n]*+'|["']|@@@|@[^@\n]*+@"""
+    rb"""|#[^\n]*+|//[^\n]*+|/\*"""
 )
+# By what opens it, what ends it, or would but for a backslash. A text of one line ends with the line: then
+# what opened it is none.
+_ENDS: Final = {
+    b'"""': re.compile(rb'\\.|"""', re.DOTALL),
+    b"'''": re.compile(rb"\\.|'''", re.DOTALL),
+    b'"': re.compile(rb'\\[^\n]|["\n]'),
+    b"'": re.compile(rb"\\[^\n]|['\n]"),
+    b"@@@": re.compile(rb"\\@@@|@{3,5}+"),
+    b"/*": re.compile(rb"\*/"),
+}
 # What such a thing may start with, and what may make one go on in the next line.
 _MARKS: Final = (b'"', b"'", b"@", b"#", b"/")
 _SPANNING: Final = (b'"""', b"'''", b"@@@", b"/*")
@@ -69,7 +74,7 @@ def _closed(opening: bytes, closing: bytes) -> tuple[re.Pattern[bytes], re.Patte
     start, end = re.escape(opening), re.escape(closing)
     within = rb"""[^%b%b"'@#/\n]++|/(?![/*])|"[^"\\\n]*+"|'[^'\\\n]*+'|@[^@\n]*+@""" % (start, end)
     # Apart: each starts with one certain byte, which is what a search is fast for.
-    return re.compile(rb"\n[ \t]*+%b" % end), re.compile(rb"%b(?:%b)*+%b" % (start, within, end))
+    return re.compile(rb"\n[ \t]*+%b" % end), re.compile(rb"%b(?:%b)*%b" % (start, within, end))
 
 
 # Where nothing spans lines, a bracket that a line starts with closes one. So does one behind its opening:
@@ -255,14 +260,40 @@ def _count_nesting(text: bytes) -> None:
     """Count bracket by bracket, but for those in texts, asset paths and comments."""
     openings = {closing: opening for opening, closing in _BRACKETS.items()}
     depths = dict.fromkeys(_BRACKETS, 0)
-    for token in _TOKENS.finditer(text):
-        bracket = token[0]
-        if bracket in depths:
-            depths[bracket] += 1
-            if depths[bracket] > _MOST_BRACKETS:
-                raise _HangsError(f"{_DEEP[bracket]} more than {_MOST_BRACKETS} deep")
-        elif bracket in openings:
-            depths[openings[bracket]] = max(0, depths[openings[bracket]] - 1)
+    for token in _outermost(text):
+        if token in depths:
+            depths[token] += 1
+            if depths[token] > _MOST_BRACKETS:
+                raise _HangsError(f"{_DEEP[token]} more than {_MOST_BRACKETS} deep")
+        elif token in openings:
+            depths[openings[token]] = max(0, depths[openings[token]] - 1)
+
+
+def _outermost(text: bytes) -> Iterator[bytes]:
+    """Yield the tokens of *text* that stand in no other."""
+    place = 0
+    # Up to where it is known that nothing ends what opens so, lest each of many looks again.
+    endless = dict.fromkeys(_ENDS, 0)
+    while found := _TOKENS.search(text, place):
+        token, place = found[0], found.end()
+        if token not in _ENDS:
+            yield token
+        elif place > endless[token]:
+            end = _end(text, place, _ENDS[token])
+            if end is not None:
+                place = end
+            else:
+                line_end = -1 if token in _SPANNING else text.find(b"\n", place)
+                endless[token] = line_end if line_end >= 0 else len(text)
+
+
+def _end(text: bytes, place: int, ends: re.Pattern[bytes]) -> int | None:
+    for found in ends.finditer(text, place):
+        if found[0] == b"\n":
+            return None
+        if not found[0].startswith(b"\\"):
+            return found.end()
+    return None
 
 
 def _shown(path: str | os.PathLike[str]) -> str:

@@ -226,11 +226,12 @@ class _Copy:
 
     def _name(self, found: Iterable[Found]) -> None:
         files: dict[str, str] = {}
+        told = {(each.layer, each.path) for each in self.left}
         for each in found:
             paths = _files(each.path)
             for path in paths:
                 files.setdefault(path, each.reference)
-            if not paths:
+            if not paths and (each.layer, each.reference) not in told:
                 self.left.append(Left(each.layer, each.reference, "no regular file"))
         home = os.path.dirname(self.root)  # noqa: PTH120 - by their text, as USD anchors paths
         inside, outside = {}, {}

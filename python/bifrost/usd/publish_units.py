@@ -64,7 +64,9 @@ class Unit:
 
 def edited_in_memory() -> dict[str, Sdf.Layer]:
     """Return the layers of files that this process has unsaved edits of, by the absolute paths."""
-    dirty = (layer for layer in Sdf.Layer.GetLoadedLayers() if layer.dirty and not layer.anonymous)
+    # One that another thread closes meanwhile is none any more.
+    living = filter(None, Sdf.Layer.GetLoadedLayers())
+    dirty = (layer for layer in living if layer.dirty and not layer.anonymous)
     files = (layer for layer in dirty if not is_uri(layer.realPath))
     return {os.path.abspath(layer.realPath or layer.identifier): layer for layer in files}
 
