@@ -47,7 +47,7 @@ class ContextAnswers {
   // Makes concurrent misses for one identifier share one flight. The first caller runs *ask*; the
   // others wait for it at most *patience* and return false when it took longer. No lock is held
   // while *ask* runs. The waiting is done inside *withoutGil*, which must release the GIL if it is
-  // held.
+  // held, or not wait at all: that is as if it had taken longer.
   bool shareFlight(const std::string& identifier, const std::function<void()>& ask,
                    const std::function<void(const std::function<void()>&)>& withoutGil,
                    std::chrono::seconds patience);

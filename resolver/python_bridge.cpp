@@ -447,6 +447,25 @@ bool deliver(const PythonApi& api, PyObject* reply,
   return true;
 }
 
+// Runs *work* with the GIL released, if this thread holds it. False, and nothing was done, where it
+// can't be let go any more.
+bool letGo(const std::function<void()>& work) {
+  const PythonApi* api = PythonApi::inProcess();
+  const Passage passage;
+  if (api == nullptr || api->IsInitialized() == 0 || runningState(*api) == nullptr) {
+    work();
+    return true;
+  }
+  if (!passage.isOpen()) {
+    return false;  // Python is ending: who lets the GIL go doesn't come back
+  }
+  // Not a guard object: taking the GIL back must not happen in a destructor, which is noexcept.
+  PyThreadState* saved = api->SaveThread();
+  work();
+  api->RestoreThread(saved);
+  return true;
+}
+
 }  // namespace
 
 PythonBridge& PythonBridge::get() {
@@ -536,19 +555,13 @@ PythonBridge::Outcome PythonBridge::callAside(
   return outcome;
 }
 
-void PythonBridge::withoutGil(const std::function<void()>& wait) {
-  const PythonApi* api = PythonApi::inProcess();
-  const Passage passage;
-  if (!passage.isOpen() || api == nullptr || api->IsInitialized() == 0 ||
-      runningState(*api) == nullptr) {
-    wait();  // after the closing with the GIL held, if it is: letting it go would be the end
-    return;
+void PythonBridge::withoutGil(const std::function<void()>& work) {
+  if (!letGo(work)) {
+    work();
   }
-  // Not a guard object: taking the GIL back must not happen in a destructor, which is noexcept.
-  PyThreadState* saved = api->SaveThread();
-  wait();
-  api->RestoreThread(saved);
 }
+
+void PythonBridge::waitWithoutGil(const std::function<void()>& wait) { letGo(wait); }
 
 bool PythonBridge::serves() {
   const PythonApi* api = PythonApi::inProcess();

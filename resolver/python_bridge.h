@@ -42,8 +42,13 @@ class PythonBridge {
   Outcome callAside(const char* function, std::initializer_list<std::string_view> arguments,
                     const std::function<void(std::string_view)>& onReply);
 
-  // Runs *wait* with the GIL released, if this thread holds it, in whatever interpreter.
-  static void withoutGil(const std::function<void()>& wait);
+  // Runs *work* with the GIL released, if this thread holds it, in whatever interpreter. While
+  // Python is ending with the GIL held: who lets it go then doesn't come back.
+  static void withoutGil(const std::function<void()>& work);
+
+  // Likewise, for waiting for another thread; doesn't wait where the GIL can't be let go any more,
+  // since who is waited for may want it.
+  static void waitWithoutGil(const std::function<void()>& wait);
 
   // Runs *work*, which does not throw, with the GIL held, and returns true; does nothing where no
   // Python runs, where it is on its way out, and on a thread of a second interpreter.

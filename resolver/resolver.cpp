@@ -344,7 +344,7 @@ void askOnce(ContextAnswers& answers, const std::string& flight, const std::stri
           ask(answers, identifier);
         }
       },
-      PythonBridge::withoutGil, kFlightPatience);
+      PythonBridge::waitWithoutGil, kFlightPatience);
 }
 
 const Resolution* lookUp(ContextAnswers& answers, std::string_view identifier) {
