@@ -35,7 +35,7 @@ from bifrost.usd.written import split
 pytestmark = pytest.mark.timeout(1_800)
 
 Twin = Callable[[bytes], bytes]
-SHORT = 400
+SHORT = 150
 # Where C++ keeps to JSON and Python doesn't: no NaN, no half characters, no brackets without end.
 NOT_JSON = ("NaN", "Infinity", "\\u")
 

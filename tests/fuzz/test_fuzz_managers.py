@@ -35,7 +35,7 @@ from bifrost.model.resolution import Resolution
 
 pytestmark = pytest.mark.timeout(1_800)
 
-SHORT = 600
+SHORT = 200
 REFERENCES = tuple(f"any:///{number}" for number in range(4))
 EXPECTED = {Operation.RESOLVE: Resolution, Operation.EXISTS: bool, Operation.TRAITS: frozenset,
             Operation.INFO: dict}  # fmt: skip

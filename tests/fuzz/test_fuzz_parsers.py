@@ -40,9 +40,9 @@ from bifrost.usd import env, pins
 
 pytestmark = pytest.mark.timeout(1_800)
 
-SHORT = 600
+SHORT = 200
 # Where an input costs a transaction or a file.
-SHORT_SLOW = 300
+SHORT_SLOW = 100
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 # Every form of what an artist may type, by one of which the others are found.
 QUERIES = [

@@ -48,7 +48,7 @@ from bifrost.usd.later import Later
 
 pytestmark = pytest.mark.timeout(1_800)
 
-SHORT = 600
+SHORT = 200
 HERO = "bifrost:///assets/hero"
 NOW = 1_000_000.0
 SECRET = "an example of a secret, long enough"
