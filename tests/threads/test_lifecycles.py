@@ -121,7 +121,6 @@ def test_a_process_comes_to_its_end_in_mid_resolve(
     files: Path,
     sleeping_manager: dict[str, str],
     rounds,
-    seed: int,
     request: pytest.FixtureRequest,
 ) -> None:
     """
@@ -131,7 +130,7 @@ def test_a_process_comes_to_its_end_in_mid_resolve(
         pytest.skip(
             "a manager's module may keep a lock of its parent's (docs/trouble.md): --rounds"
         )
-    source = BUSY + ENDINGS[ending]
+    source, seed = BUSY + ENDINGS[ending], request.getfixturevalue("seed")
     expected = "resolved\n" if ending in {"exec", "fork", "spawn"} else ""
     for number in range(seed, seed + rounds(1)):
         done = run_python(
