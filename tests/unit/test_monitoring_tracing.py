@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from bifrost.context import Context
 from bifrost.errors import AssetNotFoundException, Code, ConfigurationError
-from bifrost.model.reply import NOT_CACHED, Failure, Reply
+from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.resolution import Resolution
 from bifrost.monitoring import tracing
@@ -334,7 +334,7 @@ def test_a_part_that_raises_says_so(collector):
 
 def test_a_request_is_counted_whether_or_not_it_is_traced():
     """
-    One record, all its elements; what caches alone were asked for is no failure.
+    One record, all its elements.
     """
     clock = Clock()
     recorder = Recorder()
@@ -344,9 +344,9 @@ def test_a_request_is_counted_whether_or_not_it_is_traced():
             clock.advance(0.25)
             return super().handle(request)
 
-    manager = Slow(missing=Failure(Code.NOT_FOUND, "no"), unknown=NOT_CACHED)
+    manager = Slow(missing=Failure(Code.NOT_FOUND, "no"))
     pipeline = Observe(Part(manager, "manager", tracing), recorder, tracing, clock)
-    request = asked(HERO, "missing", "unknown", "b")
+    request = asked(HERO, "missing", "a", "b")
     pipeline.handle(request)
     pipeline.handle(asked("b", operation=Operation.EXISTS))
 

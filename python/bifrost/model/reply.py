@@ -53,10 +53,6 @@ class Failure:
         return exception_for(self.code, self.message, reference, dict(self.details))
 
 
-NOT_CACHED: Final = Failure(Code.UNKNOWN, "no cache knows it, and nobody was to be asked")
-"""What a request that asks caches alone meets where they have no answer. Compare by identity."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reply:
     """Outcomes aligned with `request.references`: what the operation promises, or a `Failure`."""

@@ -37,7 +37,6 @@ class Request:
         context: Who asks and under what policy, frozen.
         deadline_s: Seconds this request may take, retries included; None for the setting.
         fresh: Whether cached answers are passed over; answers are still stored.
-        only_cached: Whether nobody is asked: what no cache knows is `NOT_CACHED`.
         batch: How the request may be cut into parts: a `pipeline.batching.Batch`. None: it is one
             round trip, however many references it has.
     """
@@ -47,7 +46,6 @@ class Request:
     context: ContextSnapshot
     deadline_s: float | None = None
     fresh: bool = False
-    only_cached: bool = False
     batch: Any = field(default=None, compare=False, repr=False)
 
     def only(self, references: Sequence[str]) -> Request:

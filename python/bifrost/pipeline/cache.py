@@ -25,7 +25,7 @@ import msgpack
 from bifrost.errors import Code
 from bifrost.model.entity_reference import canonical
 from bifrost.model.paths import path_of
-from bifrost.model.reply import NOT_CACHED, Failure, Reply
+from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.resolution import Resolution
 from bifrost.model.roots import AllowedRoots
@@ -109,8 +109,6 @@ class Cache:
         scope = self.scope(request.context.scope)
         now = self._clock()
         known, stale = ({}, {}) if request.fresh else self._known(request, decode, scope, now)
-        if request.only_cached:
-            return Reply.by_reference(request, lambda ref: known.get(ref, NOT_CACHED))
         missing = [ref for ref in dict.fromkeys(request.references) if ref not in known]
         if missing:
             known.update(self._ask(request.only(missing), scope, now, stale))
@@ -183,7 +181,7 @@ class Cache:
         hits = len(known)
         if hits < len(keys):
             self._add_failures(known, keys, now)
-        if revalidated and not request.only_cached:
+        if revalidated:
             again = replace(request.only(revalidated), operation=Operation.RESOLVE, batch=None)
             self._revalidation.put(again)
         self._count(hits=len(known), failure_hits=len(known) - hits, revalidated=len(revalidated))

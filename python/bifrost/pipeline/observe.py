@@ -10,7 +10,7 @@ from time import perf_counter
 from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, Self
 
-from bifrost.model.reply import NOT_CACHED, Failure, Reply
+from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.resolution import Resolution
 from bifrost.pipeline.handler import Handler
@@ -173,12 +173,8 @@ class Part:
 
 
 def _codes(reply: Reply) -> list[str]:
-    """Return the codes of what failed; what caches alone were asked for and don't have is no failure."""
-    return [
-        outcome.code
-        for outcome in reply.outcomes
-        if isinstance(outcome, Failure) and outcome is not NOT_CACHED
-    ]
+    """Return the codes of what failed."""
+    return [outcome.code for outcome in reply.outcomes if isinstance(outcome, Failure)]
 
 
 def _carrying(request: Request, traceparent: str | None) -> Request:
