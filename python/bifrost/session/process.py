@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import os
-import threading
-
 from bifrost.session.session import Session
+from bifrost.tiers.fork import Mutex
 
 
 def current() -> Session:
@@ -35,13 +33,7 @@ def current_if_any() -> Session | None:
     return _current
 
 
-def _after_fork() -> None:
-    global _current_lock  # noqa: PLW0603
-    _current_lock = threading.Lock()
-
-
 # A module that is loaded again goes on with the session that there is: another could not open the
 # caches, which are open already.
 _current: Session | None = globals().get("_current")
-_current_lock = threading.Lock()
-os.register_at_fork(after_in_child=_after_fork)
+_current_lock = Mutex()

@@ -10,7 +10,6 @@ back into it would hang.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext
@@ -26,7 +25,7 @@ from bifrost.monitoring import tracing
 from bifrost.pipeline.cache import subject_of
 from bifrost.session import Session, current, current_if_any
 from bifrost.session.caching import names_for
-from bifrost.tiers.fork import reset_in_child
+from bifrost.tiers.fork import Mutex, reset_in_child
 from bifrost.tiers.invalidation import Names
 from bifrost.tiers.tiered import TieredCache
 from bifrost.usd import coming, wire
@@ -451,11 +450,5 @@ def _bridge() -> Bridge:
     return bridge
 
 
-def _after_fork() -> None:
-    global _bridge_lock  # noqa: PLW0603
-    _bridge_lock = threading.Lock()
-
-
 _the_bridge: Bridge | None = None
-_bridge_lock = threading.Lock()
-os.register_at_fork(after_in_child=_after_fork)
+_bridge_lock = Mutex()
