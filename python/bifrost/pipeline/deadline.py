@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -56,8 +55,7 @@ class Deadline:
         job = self._workers.submit(lambda: self._asked(bounded))
         if job is None:
             return Reply.of(request, _ENDING)
-        answered = job.done.wait(min(deadline_s, threading.TIMEOUT_MAX))
-        self._workers.forget(job)
+        answered = self._workers.wait(job, deadline_s)
         if job.error is not None:
             raise job.error
         if job.result is not None:

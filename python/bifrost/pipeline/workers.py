@@ -132,6 +132,12 @@ class Workers:
             self._changed.notify()
         return job
 
+    def wait(self, job: Job[Any], seconds: float) -> bool:
+        """Wait for *job* at most so long, and forget it; whether it is done, or the workers were closed."""
+        is_done = job.done.wait(min(seconds, threading.TIMEOUT_MAX))
+        self.forget(job)
+        return is_done
+
     def forget(self, job: Job[Any]) -> None:
         """Nobody waits for *job* any more: it is not begun if it hasn't been."""
         with self._changed:

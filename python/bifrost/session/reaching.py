@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,8 +57,7 @@ class Reaching:
         job = self._workers.submit(ask)
         if job is None:
             raise _outage("the process is ending")
-        job.done.wait(min(self._deadline_s, threading.TIMEOUT_MAX))
-        self._workers.forget(job)
+        self._workers.wait(job, self._deadline_s)
         if job.error is not None:
             raise job.error
         if job.result is None:
