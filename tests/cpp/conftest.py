@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the C++ test programs, once for a test run."""
+"""Builds the C++ test programs, once for a test run, and says what they find the plugin by."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+import bifrost
+from bifrost.usd import env
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Each environment of `make test-matrix` has builds of its own.
@@ -29,6 +33,19 @@ def _tool(name: str) -> str:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+
+@pytest.fixture
+def application(own_home: Path) -> dict[str, str]:
+    """The environment in which an application in C++ finds the plugin, and no more than it needs."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "BIFROST"))}
+    packages = [str(Path(bifrost.__file__).parents[1]), sysconfig.get_path("purelib")]
+    return {
+        **clean,
+        "BIFROST_HOME": str(own_home),
+        "BIFROST_PYTHONPATH": os.pathsep.join(packages),
+        "PXR_PLUGINPATH_NAME": str(env.description()),
+    }
 
 
 @pytest.fixture(scope="session")

@@ -9,18 +9,13 @@ limit. `--rounds 200` makes it 200 for each; `--seed` is the first round's.
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import re
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 from pxr import Ar
-
-import bifrost
-from bifrost.usd import env
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ar_world import PATIENCE, write_world
@@ -80,18 +75,9 @@ def test_every_entry_point_is_called(programs: Path) -> None:
 
 
 @pytest.fixture
-def environment(own_home: Path, tmp_path: Path) -> dict[str, str]:
-    """What a process in C++ needs to find the plugin, and no more."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "BIFROST"))}
-    packages = [str(Path(bifrost.__file__).parents[1]), sysconfig.get_path("purelib")]
-    return {
-        **clean,
-        **PATIENCE,
-        "TMPDIR": str(tmp_path),
-        "BIFROST_HOME": str(own_home),
-        "BIFROST_PYTHONPATH": os.pathsep.join(packages),
-        "PXR_PLUGINPATH_NAME": str(env.description()),
-    }
+def environment(application: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """What a process in C++ needs, on a machine that may be busy with other things."""
+    return {**application, **PATIENCE, "TMPDIR": str(tmp_path)}
 
 
 @pytest.mark.parametrize("threads", [8, 32])

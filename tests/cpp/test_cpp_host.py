@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import bifrost
 from bifrost.testing.show import Show, layer
 from bifrost.usd import env
 
@@ -20,7 +17,7 @@ LIMIT_S = 60.0
 
 
 @pytest.fixture
-def host(cpp_build, own_home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def host(cpp_build, application: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the C++ program with the plugin in its environment, and no more than it needs."""
     folder = cpp_build("plain", "-DBIFROST_SANITIZE=")
     program = folder / "cpp_host"
@@ -28,17 +25,7 @@ def host(cpp_build, own_home: Path) -> Callable[..., subprocess.CompletedProcess
         pytest.skip("this Python has no shared libpython to build a C++ application with")
 
     def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "BIFROST"))}
-        packages = os.pathsep.join(
-            [str(Path(bifrost.__file__).parents[1]), sysconfig.get_path("purelib")]
-        )
-        environment = {
-            **clean,
-            "BIFROST_HOME": str(own_home),
-            "BIFROST_PYTHONPATH": packages,
-            "PXR_PLUGINPATH_NAME": str(env.description()),
-            **extra,
-        }
+        environment = {**application, **extra}
         return subprocess.run(
             [str(program), *arguments],
             env={k: v for k, v in environment.items() if v},

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,19 +46,17 @@ def built(request: pytest.FixtureRequest, cpp_build) -> tuple[str, Path]:
 
 
 @pytest.fixture
-def environment(built: tuple[str, Path], own_home: Path, tmp_path: Path) -> dict[str, str]:
+def environment(
+    built: tuple[str, Path], application: dict[str, str], tmp_path: Path
+) -> dict[str, str]:
     """What a process needs to find that plugin; and how the sanitizers shall behave in it."""
     plugin = {"BIFROST_PLUGIN_DIR": str(built[1].parents[1])}
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "BIFROST"))}
-    packages = [str(Path(bifrost.__file__).parents[1]), sysconfig.get_path("purelib")]
     return {
-        **clean,
+        **application,
         **PATIENCE,
         **plugin,
         "TMPDIR": str(tmp_path),
-        "BIFROST_HOME": str(own_home),
-        "BIFROST_PYTHONPATH": os.pathsep.join(packages),
-        "PYTHONPATH": packages[0],
+        "PYTHONPATH": str(Path(bifrost.__file__).parents[1]),
         "PXR_PLUGINPATH_NAME": str(env.description(environ=plugin, output=tmp_path / "plug")),
         # Python and OpenUSD keep what they have until the process ends.
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:exitcode=66",

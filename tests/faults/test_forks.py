@@ -9,10 +9,11 @@ of what the other changed.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
-import traceback
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,9 @@ from bifrost.settings import load
 from bifrost.testing import managers
 from bifrost.testing.managers import Controls
 
-LIMIT_S = 60
+sys.path.insert(0, str(Path(__file__).parent))
+from forked_children import LIMIT_S, ended_well, forked
+
 NAMES = [f"asset_{number}" for number in range(20)]
 HERO, *_ = URIS = [f"bifrost:///assets/{name}" for name in NAMES]
 
@@ -34,28 +37,6 @@ def until(condition):
     while not condition():
         assert time.monotonic() < end, "it took too long"
         time.sleep(0.01)
-
-
-def forked(work):
-    """Run *work* in a forked child, which is killed where it hangs; return its process id."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        signal.alarm(LIMIT_S)
-        work()
-        code = 0
-    except BaseException:  # noqa: BLE001  the child must not come back into pytest
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
-def ended_well(child):
-    """Wait for *child*; whether it did all its work."""
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) == 0
 
 
 def draft(folder, name, version):

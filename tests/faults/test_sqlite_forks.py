@@ -6,16 +6,18 @@ test_forks.py has what a whole session does; these are the ways in which SQLite 
 """
 
 import os
-import signal
+import sys
 import threading
-import traceback
+from pathlib import Path
 
 import pytest
 
 from bifrost.catalogue import Catalogue, Publication
 from bifrost.errors import CatalogueError
 
-LIMIT_S = 60
+sys.path.insert(0, str(Path(__file__).parent))
+from forked_children import ended_well, forked
+
 THREADS = 6
 
 
@@ -35,23 +37,6 @@ def publication(name):
     return Publication(name, name, "notes", f"/show/{name}.txt", name, 1)
 
 
-def forked(work):
-    """Run *work* in a forked child, which is killed where it hangs; return whether it did it all."""
-    child = os.fork()
-    if child:
-        _, status = os.waitpid(child, 0)
-        return os.waitstatus_to_exitcode(status) == 0
-    code = 1
-    try:
-        signal.alarm(LIMIT_S)
-        work()
-        code = 0
-    except BaseException:  # noqa: BLE001  the child must not come back into pytest
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
 def test_what_a_child_wrote_outlives_its_parents_connections(catalogue, url):
     """
     The last to close a file removes its log. A child that took its parent's locks for its own wrote on into
@@ -59,19 +44,18 @@ def test_what_a_child_wrote_outlives_its_parents_connections(catalogue, url):
     """
     catalogue.publish([publication("before")])
     gone, written = os.pipe(), os.pipe()
-    child = os.fork()
-    if not child:
-        signal.alarm(LIMIT_S)
+
+    def work():
         catalogue.versions("before")
         os.write(written[1], b"x")
         os.read(gone[0], 1)
         catalogue.publish([publication("after")])
-        os._exit(0)
+
+    child = forked(work)
     os.read(written[0], 1)
     catalogue.close()
     os.write(gone[1], b"x")
-    _, status = os.waitpid(child, 0)
-    assert 0 == status
+    assert ended_well(child)
 
     again = Catalogue.open(url)
     try:
@@ -104,7 +88,7 @@ def test_no_child_waits_for_a_thread_that_stayed_behind(catalogue, rounds):
                 catalogue.publish([publication(f"child_{number}")])
                 assert catalogue.versions(f"child_{number}")
 
-            assert forked(work), f"child {number}"
+            assert ended_well(forked(work)), f"child {number}"
     finally:
         ended.set()
         for each in threads:
@@ -123,6 +107,6 @@ def test_a_fork_in_the_middle_of_a_write_is_told_so(catalogue):
             catalogue.assets()
 
     with catalogue._database.write():
-        assert forked(work)
+        assert ended_well(forked(work))
     catalogue.publish([publication("later")])
     assert catalogue.versions("later")
