@@ -415,6 +415,29 @@ show(layers=[each.as_dict() for each in host.get_usd_layers(stage)], value=value
     )
 
 
+def test_layers_have_the_names_that_the_stage_gives_them(show: Show, run) -> None:
+    """
+    Not those by which somebody else in the process opened their files before: a path, a version.
+    """
+    leaf, other = (show.publish(name, layer(value="1")) for name in ("leaf.usda", "other.usda"))
+    root = show.publish("root.usda", layer(references=(leaf, other)))
+
+    seen = run(
+        """
+from pxr import Sdf
+somebodys = [Sdf.Layer.FindOrOpen(each) for each in sys.argv[2:]]
+stage = host.open_usd_stage(sys.argv[1])
+show(rows=[[each.reference, each.version, each.editable] for each in host.get_usd_layers(stage)])
+""",
+        root,
+        show.path("leaf.usda", 1),
+        f"{other}?version=1",
+    )
+
+    assert [[root, "1", False]] == seen["rows"][:1]
+    assert [[leaf, "1", False], [other, "1", False]] == sorted(seen["rows"][1:])
+
+
 def test_the_command_prints_a_table(shot: str, run_python) -> None:
     """
     One line for each layer: which version, whether it may be edited, how large, where.

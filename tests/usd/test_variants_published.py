@@ -165,11 +165,15 @@ print(selected(uri, context=Context(version="review")), selected(uri))
     assert ["wood wood", "metal wood wood", "wood metal"] == lines
 
 
-def test_what_a_version_refers_to_may_move_under_it(run):
+@pytest.mark.parametrize("opened_first", ["", "?version=1"])
+def test_what_a_version_refers_to_may_move_under_it(run, opened_first):
     """
-    A version is for ever; what floats inside it isn't.
+    A version is for ever; what floats inside it isn't, by whatever name USD has it open already.
     """
     lines = run(
+        f"""
+opened_first = {opened_first!r}
+"""
         """
 path = sys.argv[1] + "/chair.usda"
 uri = bifrost_host.register_asset("model", "Chair", asset(path, "metal", "wood", selection="wood"))
@@ -177,6 +181,7 @@ shot = Path(sys.argv[1], "shot.usda")
 chair = f'def "C" (references = @{uri}@) {{\\n}}'
 shot.write_text(f'#usda 1.0\\n(defaultPrim = "S")\\ndef "S" {{\\n {chair}\\n}}\\n')
 shot_uri = bifrost_host.register_asset("shot", "Shot", str(shot)) + "?version=1"
+somebodys = Sdf.Layer.FindOrOpen(uri + opened_first)
 print(selected(shot_uri, "/S/C/asset"))
 with no_stage():
     print(selected(shot_uri, "/S/C/asset"))

@@ -446,8 +446,9 @@ class FaultyManager(ManagerInterface):  # type: ignore[misc]
         """Receive a call; return the settings that hold for it."""
         self.calls += 1
         if self._controls is not None:
-            self._controls.note(method, names)
+            # First the settings: who hears of a call may change them for the next.
             self._settings = {**self._configured, **self._controls.settings()}
+            self._controls.note(method, names)
         if latency_ms := self._settings["latency_ms"]:
             time.sleep(latency_ms / 1000)
         return self._settings

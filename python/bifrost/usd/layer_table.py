@@ -12,6 +12,13 @@ from pxr import Ar, Sdf, Usd
 
 from bifrost.usd.folder import is_uri, split_path
 from bifrost.usd.permissions import lock_of
+from bifrost.usd.stage_references import (
+    file_of,
+    reference_of,
+    references_by_file,
+    remembered_on,
+    told_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +28,7 @@ class StageLayer:
 
     Attributes:
         identifier: What USD calls it.
-        reference: The entity reference that it was opened by, or "".
+        reference: The entity reference that the stage names it by, or was opened of; or "".
         path: Its file, or "" for an anonymous one.
         version: The version that it is of, or "".
         manager: The manager that said so, or "".
@@ -54,11 +61,14 @@ def stage_layers(stage: Usd.Stage) -> list[StageLayer]:
     """
     Return the layers that *stage* is made of: its own, strongest first, then those that arcs brought.
 
-    Muted ones come last. The session layer is left out. Asks nobody, unless where a muted one is has
-    been forgotten. On the thread that edits the stage.
+    Muted ones come last. The session layer is left out. Asks nobody, unless where the file of a reference
+    is has been forgotten. On the thread that edits the stage.
     """
     with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-        return [*map(_row, _ordered(stage)), *map(_muted, sorted(stage.GetMutedLayers()))]
+        layers = list(_ordered(stage))
+        named = references_by_file(layers, remembered_on(stage))
+        rows = [_row(layer, reference_of(layer, named)) for layer in layers]
+        return [*rows, *map(_muted, sorted(stage.GetMutedLayers()))]
 
 
 def _ordered(stage: Usd.Stage) -> Iterator[Sdf.Layer]:
@@ -69,15 +79,14 @@ def _ordered(stage: Usd.Stage) -> Iterator[Sdf.Layer]:
     yield from sorted(others.difference(own), key=lambda layer: layer.identifier)
 
 
-def _row(layer: Sdf.Layer) -> StageLayer:
-    path = split_path(layer.realPath)[0]
+def _row(layer: Sdf.Layer, reference: str) -> StageLayer:
+    path = file_of(layer)
     size = _size(path)
-    told = _told(layer)
+    told = told_of(reference) if reference else {}
     lock = lock_of(layer)
-    reference = split_path(layer.identifier)[0]
     return StageLayer(
         layer.identifier,
-        reference=reference if is_uri(reference) and not layer.anonymous else "",
+        reference=reference,
         path=layer.realPath,
         version=str(told.get("version", "")),
         manager=str(told.get("manager", "")),
@@ -87,11 +96,6 @@ def _row(layer: Sdf.Layer) -> StageLayer:
         why=lock.why if lock else "",
         problem="its file is not there any more" if path and size is None else "",
     )
-
-
-def _told(layer: Sdf.Layer) -> dict[str, Any]:
-    info = Ar.GetResolver().GetAssetInfo(layer.identifier, layer.resolvedPath).resolverInfo
-    return info if isinstance(info, dict) else {}
 
 
 def _muted(name: str) -> StageLayer:

@@ -16,10 +16,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
-from pxr import Ar, Sdf, Tf, Usd
+from pxr import Sdf, Tf, Usd
 
 from bifrost.context import ContextSnapshot
 from bifrost.errors import CatalogueError, Code, PermissionDeniedException
@@ -30,6 +30,7 @@ from bifrost.tiers.fork import Mutex
 from bifrost.usd.arcs import composition_paths, is_expression
 from bifrost.usd.folder import is_uri, split_path
 from bifrost.usd.opening import reason
+from bifrost.usd.stage_references import Paths, file_of, paths_on, references_by_file
 
 _log: Final = logging.getLogger("bifrost")
 _EDITS: Final = ("publish", "write")
@@ -37,8 +38,6 @@ _ANYBODY_WRITES: Final = 0o222
 _MOST_LOCKED: Final = 20_000
 # How USD's messages say that a layer's permission was missing.
 _DENIED: Final = ("is not editable", "saving not allowed", "Permission denied")
-
-_Paths: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
 
 
 class Lock(NamedTuple):
@@ -140,7 +139,7 @@ class _Watch:
         self._looked_at = looked_at
         layers = [layer for layer in used if not layer.anonymous]
         new = [layer for layer in layers if self._is_new(layer)]
-        locks = published(layers, self._asker.session, _paths_on(stage)) if new else {}
+        locks = published(layers, self._asker.session, paths_on(stage)) if new else {}
         self._seen.update(map(_key, new))
         if count := sum(self._set(layer, locks.get(layer.identifier)) for layer in new):
             _log.info("%d of %d layers can't be edited. %s", count, len(new), HOW)
@@ -172,7 +171,7 @@ class _Watch:
         return self._refused
 
 
-def published(layers: Iterable[Sdf.Layer], session: Session, paths: _Paths) -> dict[str, Lock]:
+def published(layers: Iterable[Sdf.Layer], session: Session, paths: Paths) -> dict[str, Lock]:
     """
     Return the lock of each of *layers* that is published, by identifier.
 
@@ -194,22 +193,11 @@ def published(layers: Iterable[Sdf.Layer], session: Session, paths: _Paths) -> d
     return locks
 
 
-def _paths_on(stage: Usd.Stage) -> _Paths:
-    """Return what tells paths as *stage* was composed with: the plugin remembers its answers."""
-
-    def paths(references: Sequence[str]) -> list[str]:
-        resolve = Ar.GetResolver().Resolve
-        with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-            return [str(resolve(each)) for each in references]
-
-    return paths
-
-
 def _own_reason(layer: Sdf.Layer, store: str) -> str:
     name = split_path(layer.identifier)[0]
     if is_uri(name):
         return f"{name} is published and stays as it is"
-    path = _file_of(layer)
+    path = file_of(layer)
     if os.path.realpath(path).startswith(store):
         return f"{path} lies in the store of published files and stays as it is"
     with contextlib.suppress(OSError, ValueError):
@@ -219,31 +207,23 @@ def _own_reason(layer: Sdf.Layer, store: str) -> str:
 
 
 def _by_name(
-    layers: Iterable[Sdf.Layer], others: Iterable[Sdf.Layer], paths: _Paths
+    layers: Iterable[Sdf.Layer], others: Iterable[Sdf.Layer], paths: Paths
 ) -> dict[str, Lock]:
     """Return locks for those of *others* that a layer names by a reference, and that USD opened by path."""
-    named = sorted(
-        {
-            split_path(path)[0]
-            for layer in layers
-            for path in composition_paths(layer)
-            if is_uri(path)
-        }
-    )
-    references = dict(zip(paths(named), named, strict=True)) if named else {}
+    references = references_by_file(layers, paths)
     return {
         layer.identifier: Lock(
-            f"{references[_file_of(layer)]} is published and stays as it is. {HOW}",
+            f"{references[file_of(layer)][0]} is published and stays as it is. {HOW}",
             is_published=True,
         )
         for layer in others
-        if _file_of(layer) in references
+        if file_of(layer) in references
     }
 
 
 def _parts(layers: Iterable[Sdf.Layer], locks: Mapping[str, Lock]) -> dict[str, Lock]:
     """Return locks for what published layers name by relative paths, which is part of them."""
-    by_path = {_file_of(layer): layer for layer in layers}
+    by_path = {file_of(layer): layer for layer in layers}
     found: dict[str, Lock] = {}
     waiting = [layer for layer in by_path.values() if layer.identifier in locks]
     while waiting:
@@ -252,7 +232,7 @@ def _parts(layers: Iterable[Sdf.Layer], locks: Mapping[str, Lock]) -> dict[str, 
             part = by_path.get(split_path(str(path))[0])
             if part is None or part.identifier in locks or part.identifier in found:
                 continue
-            why = f"{_file_of(part)} is part of {whole.identifier}, which is published"
+            why = f"{file_of(part)} is part of {whole.identifier}, which is published"
             found[part.identifier] = Lock(f"{why}. {HOW}", is_published=True)
             waiting.append(part)
     return found
@@ -264,10 +244,6 @@ def _is_relative(path: str) -> bool:
 
 def _key(layer: Sdf.Layer) -> tuple[str, str]:
     return layer.identifier, layer.realPath  # the file too: references float
-
-
-def _file_of(layer: Sdf.Layer) -> str:
-    return split_path(layer.realPath)[0]
 
 
 def _refusal(asker: Asker) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pxr import Ar, Plug, Tf, Usd
 
 from bifrost.errors import ConfigurationError
 from bifrost.usd import env, library
+from bifrost.usd.stage_references import reference_of, references_by_file, remembered_on, told_of
 
 
 def register_plugin() -> None:
@@ -86,17 +88,15 @@ def resolutions(stage: Usd.Stage) -> list[dict[str, Any]]:
     Each is a dict of `reference`, `path`, `name`, `version`, `manager`, `tier` that answered, and
     `microseconds` that the answer cost (its share of the batch it came in).
     """
-    found = []
     with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-        for layer in stage.GetUsedLayers():
-            info = Ar.GetResolver().GetAssetInfo(layer.identifier, layer.resolvedPath)
-            details = info.resolverInfo
-            if isinstance(details, dict) and "entityReference" in details:
-                found.append(_row(details, str(layer.resolvedPath)))
-    return sorted(found, key=lambda row: str(row["reference"]))
+        layers = stage.GetUsedLayers()
+        named = references_by_file(layers, remembered_on(stage))
+        told = [(told_of(reference_of(layer, named)), str(layer.resolvedPath)) for layer in layers]
+    rows = [_row(details, path) for details, path in told if details]
+    return sorted(rows, key=lambda row: str(row["reference"]))
 
 
-def _row(details: dict[str, Any], path: str) -> dict[str, Any]:
+def _row(details: Mapping[str, Any], path: str) -> dict[str, Any]:
     keys = ("name", "version", "manager", "tier", "microseconds")
     return {
         "reference": details["entityReference"],

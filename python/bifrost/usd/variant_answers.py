@@ -33,6 +33,7 @@ from bifrost.usd.contexts import given, resolver_context
 from bifrost.usd.file_checks import no_usd
 from bifrost.usd.folder import is_uri
 from bifrost.usd.opening import reason
+from bifrost.usd.stage_references import file_of, references_by_file, remembered_on
 from bifrost.usd.variant_names import default_path, no_such_prim, parsed_path
 from bifrost.usd.variants import VariantSet, all_variant_sets, variant_sets
 
@@ -274,17 +275,20 @@ def _leads_to(asked: Asked, stage: Usd.Stage) -> dict[str, str] | None:
 
 def _layers(stage: Usd.Stage) -> tuple[list[str] | None, list[str]]:
     """Return the references that named the stage's layers, and the files that others are."""
+    session = stage.GetSessionLayer()
+    layers = [each for each in stage.GetUsedLayers(includeClipLayers=False) if each != session]
+    if any(layer.dirty for layer in layers):  # somebody is editing it in this process
+        return None, []
+    named = references_by_file(layers, remembered_on(stage))
     references, files = [], []
-    with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-        for layer in stage.GetUsedLayers(includeClipLayers=False):
-            if layer == stage.GetSessionLayer():
-                continue
-            if layer.dirty:  # somebody is editing it in this process
-                return None, []
-            if is_uri(layer.identifier):
-                references.append(without_format_args(layer.identifier))
-            else:
-                files.append(layer.realPath)
+    for layer in layers:
+        names = named.get(file_of(layer))
+        if names:
+            references += names
+        elif is_uri(layer.identifier):
+            references.append(without_format_args(layer.identifier))
+        else:
+            files.append(layer.realPath)
     return references, files
 
 

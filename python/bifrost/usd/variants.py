@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypedDict
 
 from pxr import Ar, Pcp, Sdf, Usd
 
 from bifrost.usd.folder import is_uri
+from bifrost.usd.stage_references import reference_of, references_by_file, remembered_on, told_of
 
 EVERYWHERE: Final = Usd.TraverseInstanceProxies(Usd.PrimAllPrimsPredicate)
 """Every prim, those in instances under the paths that they have there."""
@@ -150,6 +151,7 @@ class _Reader:
         self._root_name = asset_uri if is_uri(asset_uri) else self._root.identifier
         self._local = set(stage.GetLayerStack(includeSessionLayers=False))
         self._entities: dict[str, tuple[str, str]] = {}
+        self._named_files: Mapping[str, list[str]] | None = None
         self._prototypes: dict[Sdf.Path, dict[str, VariantSet]] = {}
 
     def sets_of(self, prim: Usd.Prim) -> dict[str, VariantSet]:
@@ -221,25 +223,27 @@ class _Reader:
 
     def _named(self, layer: Sdf.Layer) -> tuple[str, str]:
         """Return the reference that names *layer* and its version; of other layers ("", "")."""
-        # A layer has the name under which it was opened first in this process.
-        name = self._root_name if layer == self._root else layer.identifier
+        # The root was asked about by name; what the stage is opened of may be another.
+        name = self._root_name if layer == self._root else reference_of(layer, self._names())
         if name not in self._entities:
             with Ar.ResolverContextBinder(self._stage.GetPathResolverContext()):
-                found = _told(name, layer)
-            if layer == self._root and not found[0]:
+                told = told_of(name)
+            if layer == self._root:
                 # `Usd.Stage.Open` resolves the root before there is a context.
-                found = _told(name, layer)
-            if layer == self._root and not found[0] and is_uri(name) and not layer.anonymous:
-                found = name, ""
+                told = told or told_of(name) or _untold(name, layer)
+            found = str(told.get("entityReference", "")), str(told.get("version", ""))
             self._entities[name] = found
         return self._entities[name]
 
+    def _names(self) -> Mapping[str, list[str]]:
+        if self._named_files is None:
+            layers = self._stage.GetUsedLayers()
+            self._named_files = references_by_file(layers, remembered_on(self._stage))
+        return self._named_files
 
-def _told(name: str, layer: Sdf.Layer) -> tuple[str, str]:
-    """Return what the resolver knows of a layer: reference and version, or ("", "")."""
-    info = Ar.GetResolver().GetAssetInfo(name, layer.resolvedPath).resolverInfo
-    info = info if isinstance(info, dict) else {}
-    return str(info.get("entityReference", "")), str(info.get("version", ""))
+
+def _untold(name: str, layer: Sdf.Layer) -> dict[str, str]:
+    return {"entityReference": name} if is_uri(name) and not layer.anonymous else {}
 
 
 def _instance(prim: Usd.Prim) -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from pxr import Ar, Pcp, Sdf, Usd
@@ -17,6 +17,12 @@ from bifrost.model.entity_reference import (
 )
 from bifrost.usd.folder import is_uri, split_path
 from bifrost.usd.permissions import lock_of
+from bifrost.usd.stage_references import (
+    reference_of,
+    references_by_file,
+    remembered_on,
+    told_of,
+)
 
 _ENTITY_ARCS: Final = (Pcp.ArcTypeReference, Pcp.ArcTypePayload)
 
@@ -126,13 +132,17 @@ def of_root(stage: Usd.Stage, title: str = "the stage") -> Subject:
 
 def of_layer(stage: Usd.Stage, layer: Sdf.Layer) -> Subject:
     """Return the entity that *layer* of *stage* is; a plain file where it is none."""
-    return _subject(stage, f"layer {layer.GetDisplayName()}", layer.identifier, layer)
+    named = references_by_file(stage.GetUsedLayers(), remembered_on(stage))
+    name = reference_of(layer, named) or layer.identifier
+    return _subject(stage, f"layer {layer.GetDisplayName()}", name, layer)
 
 
 def entities(stage: Usd.Stage) -> list[Subject]:
     """Return every entity that a layer of *stage* is, by reference."""
     layers = [each for each in stage.GetUsedLayers() if not each.anonymous]
-    found = [_subject(stage, each.identifier, each.identifier, each) for each in layers]
+    named = references_by_file(layers, remembered_on(stage))
+    names = [reference_of(each, named) or each.identifier for each in layers]
+    found = [_subject(stage, name, name, each) for name, each in zip(names, layers, strict=True)]
     return sorted(each for each in found if each.reference)
 
 
@@ -193,13 +203,8 @@ def _subject(stage: Usd.Stage, title: str, name: str, layer: Sdf.Layer) -> Subje
     )
 
 
-def _told(stage: Usd.Stage, name: str, layer: Sdf.Layer) -> dict[str, Any]:
+def _told(stage: Usd.Stage, name: str, layer: Sdf.Layer) -> Mapping[str, Any]:
     with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-        told = _info(name, layer)
+        told = told_of(name)
     # `Usd.Stage.Open` resolves the root before there is a context.
-    return told or (_info(name, layer) if layer == stage.GetRootLayer() else {})
-
-
-def _info(name: str, layer: Sdf.Layer) -> dict[str, Any]:
-    info = Ar.GetResolver().GetAssetInfo(name, layer.resolvedPath).resolverInfo
-    return info if isinstance(info, dict) and "entityReference" in info else {}
+    return told or (told_of(name) if layer == stage.GetRootLayer() else {})

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Which entity references the layers of a stage name files by.
+
+USD has one `SdfLayer` for a file, and the name that it was opened by first: another stage's, or a path's.
+What *this* stage calls it is in the layers that name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from pxr import Ar, Sdf, Usd
+
+from bifrost.usd.arcs import composition_paths
+from bifrost.usd.folder import is_uri, split_path
+
+Paths: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
+
+
+def references_by_file(layers: Iterable[Sdf.Layer], paths: Paths) -> Mapping[str, list[str]]:
+    """
+    Return the entity references that *layers* name each file by, in order.
+
+    Args:
+        layers: Whose arcs are looked at.
+        paths: Tells where the files of some references lie; "" where one has none.
+    """
+    named = sorted(
+        {
+            split_path(path)[0]
+            for layer in layers
+            for path in composition_paths(layer)
+            if is_uri(path)
+        }
+    )
+    found: dict[str, list[str]] = {}
+    for path, reference in zip(paths(named) if named else (), named, strict=True):
+        found.setdefault(path, []).append(reference)
+    return found
+
+
+def paths_on(stage: Usd.Stage) -> Paths:
+    """Return what tells paths as *stage* was composed with; what the plugin has forgotten is asked again."""
+
+    def paths(references: Sequence[str]) -> list[str]:
+        resolve = Ar.GetResolver().Resolve
+        with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
+            return [str(resolve(each)) for each in references]
+
+    return paths
+
+
+def remembered_on(stage: Usd.Stage) -> Paths:
+    """Return what tells the paths that the plugin remembers: it asks nobody about payloads left out."""
+
+    def paths(references: Sequence[str]) -> list[str]:
+        resolver = Ar.GetResolver()
+        with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
+            return [str(resolver.Resolve(each)) if told_of(each) else "" for each in references]
+
+    return paths
+
+
+def told_of(name: str) -> Mapping[str, Any]:
+    """Return what the plugin remembers of an entity reference in the context that is bound; or nothing."""
+    info = Ar.GetResolver().GetAssetInfo(name, Ar.ResolvedPath()).resolverInfo
+    return info if isinstance(info, dict) and "entityReference" in info else {}
+
+
+def reference_of(layer: Sdf.Layer, named: Mapping[str, list[str]]) -> str:
+    """
+    Return the entity reference that names *layer*; "" for what none names.
+
+    *named* is what `references_by_file` found. A layer that is not in it, as a stage's root is, has the
+    name that it was opened by.
+    """
+    own = split_path(layer.identifier)[0]
+    names = named.get(file_of(layer))
+    if names and own not in names:
+        return names[0]
+    return own if is_uri(own) and not layer.anonymous else ""
+
+
+def file_of(layer: Sdf.Layer) -> str:
+    """Return the file that *layer* is in, a package's for what is in one; "" for an anonymous one."""
+    return split_path(layer.realPath)[0]
