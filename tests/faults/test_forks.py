@@ -285,3 +285,49 @@ class TestPools:
 
         assert [(name, 1) for name in NAMES] == found
         assert_no_tier_broke(host)
+
+
+IMPORTING = """
+import threading
+
+begun, go_on = threading.Event(), threading.Event()
+begun.set()
+go_on.wait(0.5)  # long enough for a fork that waits for nobody
+"""
+
+
+def test_a_child_that_is_forked_while_a_manager_is_imported_makes_its_own(
+    own_home, tmp_path, monkeypatch
+):
+    """
+    Python's lock of a module that a thread of the parent's is importing would never be given back there.
+    """
+    (tmp_path / "a.usda").write_text("#usda 1.0\n")
+    (tmp_path / "imported_slowly.py").write_text(IMPORTING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    variables = managers.install(tmp_path, files=tmp_path)
+    (plugin,) = Path(variables["OPENASSETIO_PLUGIN_PATH"]).iterdir()
+    plugin.write_text("import imported_slowly\n" + plugin.read_text())
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    session = Session(load({**variables, "BIFROST_HOME": str(own_home)}))
+    host = BifrostHostInterface(session)
+
+    def ask():
+        assert tmp_path / "a.usda" == host.resolve_asset_path(managers.PREFIX + "a.usda")
+
+    def ask_in_child():
+        # Of the threads that stayed behind, none's stack is free: what is Python's name of a thread would
+        # be a new one's, who would be taken for the one that imports.
+        for _ in range(64):
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+        ask()
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        until(lambda: hasattr(sys.modules.get("imported_slowly"), "go_on"))
+        child = forked(ask_in_child)
+        asking.result(LIMIT_S)
+
+    assert ended_well(child)
+    session.close()

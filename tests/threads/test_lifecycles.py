@@ -121,16 +121,12 @@ def test_a_process_comes_to_its_end_in_mid_resolve(
     files: Path,
     sleeping_manager: dict[str, str],
     rounds,
-    request: pytest.FixtureRequest,
+    seed: int,
 ) -> None:
     """
     At any moment, with eight threads in the resolver; and what comes of it resolves as if it were first.
     """
-    if ending == "fork" and request.config.getoption("rounds") is None:
-        pytest.skip(
-            "a manager's module may keep a lock of its parent's (docs/trouble.md): --rounds"
-        )
-    source, seed = BUSY + ENDINGS[ending], request.getfixturevalue("seed")
+    source = BUSY + ENDINGS[ending]
     expected = "resolved\n" if ending in {"exec", "fork", "spawn"} else ""
     for number in range(seed, seed + rounds(1)):
         done = run_python(

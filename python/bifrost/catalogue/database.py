@@ -16,7 +16,7 @@ from bifrost.catalogue.backend import Backend
 from bifrost.catalogue.location import path_of
 from bifrost.catalogue.sqlite import SqliteBackend
 from bifrost.errors import CatalogueError
-from bifrost.tiers.fork import reset_in_child
+from bifrost.forks import reset_in_child
 
 
 class Database:

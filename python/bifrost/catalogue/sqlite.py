@@ -21,7 +21,7 @@ from sqlalchemy.pool import QueuePool
 
 from bifrost.catalogue import schema
 from bifrost.catalogue.backend import Trouble
-from bifrost.catalogue.fork_gate import GATE
+from bifrost.catalogue.sqlite_forks import SQLITE
 from bifrost.errors import CatalogueError
 from bifrost.folders import make_folder
 
@@ -52,7 +52,7 @@ class SqliteBackend:
 
     def using(self) -> AbstractContextManager[None]:
         """Return what keeps the process from being forked meanwhile."""
-        return GATE.inside(self.name)
+        return SQLITE.inside(self.name)
 
     def engine(self) -> sa.Engine:
         """Return a new engine; readers never wait for each other."""
@@ -67,7 +67,7 @@ class SqliteBackend:
         )
         sa.event.listen(engine, "connect", _on_connect)
         sa.event.listen(engine, "begin", _on_begin)
-        GATE.guard(engine)
+        SQLITE.guard(engine)
         return engine
 
     def revision(self, connection: sa.Connection) -> str | None:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bifrost.context import Context
 from bifrost.errors import ConfigurationError
+from bifrost.forks import reset_in_child
 from bifrost.host.asking import Asking
 from bifrost.host.recording import failure_code, recorded_calls, traceparent_of
 from bifrost.model.request import Operation
 from bifrost.monitoring import tracing
 from bifrost.monitoring.recorder import hit_rate, no_calls
-from bifrost.tiers.fork import reset_in_child
 
 if TYPE_CHECKING:
     from bifrost.monitoring.families import Family

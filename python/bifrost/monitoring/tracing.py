@@ -13,7 +13,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from bifrost.tiers.fork import Mutex
+from bifrost.forks import Mutex
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bifrost.errors import BifrostError, Code
+from bifrost.forks import GATE
 from bifrost.model.entity_reference import MANAGER
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Request
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 class LazyManager:
     """
     A manager's handler. OpenAssetIO is not even imported while nobody asks.
+
+    No fork comes between while it and the manager's modules are imported: a child would wait for ever for
+    a thread of its parent's to be done with that.
 
     Args:
         make: Makes and initialises the OpenAssetIO manager.
@@ -49,12 +53,18 @@ class LazyManager:
 
     def open(self) -> AssetioManager:
         """Return the handler, which makes the manager itself when it is asked."""
-        with self._lock:
+        if self._handler is not None:
+            return self._handler
+        with GATE.inside(), self._lock:
             if self._handler is None:
                 from bifrost.assetio import AssetioManager
 
-                self._handler = AssetioManager(self._make)
+                self._handler = AssetioManager(self._made)
             return self._handler
+
+    def _made(self) -> Any:
+        with GATE.inside():
+            return self._make()
 
     def handle(self, request: Request) -> Reply:
         """Ask the manager, in one call however many references."""

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from bifrost.forks import Mutex
 from bifrost.session.session import Session
-from bifrost.tiers.fork import Mutex
 
 
 def current() -> Session:

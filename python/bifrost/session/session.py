@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bifrost.context import Context, ContextSnapshot, effective
 from bifrost.errors import Code, UnsupportedOperationException
+from bifrost.forks import reset_in_child
 from bifrost.model.entity_reference import MANAGER, AssetReference, parse, reference_for
 from bifrost.model.reply import Reply
 from bifrost.model.request import Operation, Request
@@ -38,7 +39,6 @@ from bifrost.session.interpreter import refuse_second
 from bifrost.session.managers import LazyManager, foreign_manager, identity, own_manager
 from bifrost.session.reaching import Reaching
 from bifrost.settings import Settings, load
-from bifrost.tiers.fork import reset_in_child
 from bifrost.tiers.tiered import TieredCache
 
 if TYPE_CHECKING:

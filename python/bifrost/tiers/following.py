@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from threading import Event, Lock, Thread
 
-from bifrost.tiers.fork import reset_in_child
+from bifrost.forks import reset_in_child
 from bifrost.tiers.tier import FOREVER, Entry
 
 TYPE_CHECKING = False

@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from threading import Lock
 
-from bifrost.tiers.fork import reset_in_child
+from bifrost.forks import reset_in_child
 from bifrost.tiers.tier import SUBJECT_AT, beginning_in, group_of
 
 TYPE_CHECKING = False

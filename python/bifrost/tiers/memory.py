@@ -6,7 +6,7 @@ from __future__ import annotations
 from threading import Lock
 from time import time
 
-from bifrost.tiers.fork import reset_in_child
+from bifrost.forks import reset_in_child
 from bifrost.tiers.invalidation import Floors
 from bifrost.tiers.tier import SUBJECT_AT, Tier
 

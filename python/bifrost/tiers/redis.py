@@ -17,8 +17,8 @@ from random import random
 from time import monotonic, time
 
 from bifrost.errors import TierError
+from bifrost.forks import reset_in_child
 from bifrost.tiers.codec import DamagedError, unpack
-from bifrost.tiers.fork import reset_in_child
 from bifrost.tiers.redis_address import Address
 from bifrost.tiers.redis_backlog import Backlog, Waiting
 from bifrost.tiers.redis_events import Event, Position

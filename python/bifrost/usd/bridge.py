@@ -19,13 +19,13 @@ from typing import Any
 
 from bifrost.context import Context, ContextSnapshot, from_policy
 from bifrost.errors import BifrostError, Code, PermissionDeniedException, TierError
+from bifrost.forks import Mutex, reset_in_child
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.resolution import STAND_INS
 from bifrost.monitoring import tracing
 from bifrost.pipeline.cache import subject_of
 from bifrost.session import Session, current, current_if_any
 from bifrost.session.caching import names_for
-from bifrost.tiers.fork import Mutex, reset_in_child
 from bifrost.tiers.invalidation import Names
 from bifrost.tiers.tiered import TieredCache
 from bifrost.usd import coming, wire

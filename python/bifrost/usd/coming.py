@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from bifrost.context import ContextSnapshot
+from bifrost.forks import Mutex
 from bifrost.model.reply import Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.resolution import Resolution
-from bifrost.tiers.fork import Mutex
 
 _LIFETIME_S: Final = 60.0
 

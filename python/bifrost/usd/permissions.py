@@ -23,10 +23,10 @@ from pxr import Sdf, Tf, Usd
 
 from bifrost.context import ContextSnapshot
 from bifrost.errors import CatalogueError, Code, PermissionDeniedException
+from bifrost.forks import Mutex
 from bifrost.model.entity_reference import is_asset_reference, parse, without_format_args
 from bifrost.model.permissions import Principal, User, name_of, permissions_of
 from bifrost.session import Session
-from bifrost.tiers.fork import Mutex
 from bifrost.usd.arcs import composition_paths, is_expression
 from bifrost.usd.folder import is_uri, split_path
 from bifrost.usd.opening import reason

@@ -18,9 +18,9 @@ from weakref import WeakKeyDictionary
 from pxr import Sdf, Tf, Usd
 
 from bifrost.errors import AccessModeException, Code
+from bifrost.forks import Mutex
 from bifrost.model.entity_reference import canonical, without_format_args
 from bifrost.session import Session
-from bifrost.tiers.fork import Mutex
 from bifrost.usd.folder import is_uri
 from bifrost.usd.survey import reason
 

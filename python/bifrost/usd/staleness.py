@@ -15,11 +15,11 @@ from typing import Any, Final, NamedTuple
 
 from bifrost.context import from_policy
 from bifrost.errors import PermissionDeniedException
+from bifrost.forks import reset_in_child
 from bifrost.model.reply import Failure
 from bifrost.model.resolution import STAND_INS
 from bifrost.pipeline.cache import subject_of
 from bifrost.session import Session, current, current_if_any
-from bifrost.tiers.fork import reset_in_child
 from bifrost.tiers.invalidation import LOG_LIMIT, Names
 from bifrost.tiers.tier import beginning_with
 from bifrost.tiers.tiered import POLL_S, TieredCache

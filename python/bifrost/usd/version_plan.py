@@ -13,9 +13,9 @@ from bifrost.catalogue import AssetRecord, Catalogue, VersionRecord
 from bifrost.catalogue.records import file_of
 from bifrost.catalogue.store import digest_of
 from bifrost.errors import AssetNotFoundException, Code, ConflictException
+from bifrost.forks import Mutex
 from bifrost.model.entity_reference import LATEST, parse, reference_for
 from bifrost.publishing import Draft
-from bifrost.tiers.fork import Mutex
 from bifrost.usd.publish_units import Unit
 
 _NEW_TYPE: Final = "layer"
