@@ -8,12 +8,12 @@ Some hundred inputs each; `--rounds` more, `--seed` elsewhere.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ import pytest
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
+sys.path.insert(0, str(Path(__file__).parent))
 import grammars
 from fuzzing import fuzz
+from twin_process import TwinProcess
 
 from bifrost.context import Context, from_policy, policy
 from bifrost.errors import BifrostError, Code, InvalidTraitsException
@@ -41,28 +43,15 @@ NOT_JSON = ("NaN", "Infinity", "\\u")
 
 
 @pytest.fixture(scope="session")
-def twins(cpp_build: Callable[..., Path]) -> Callable[[str], Twin]:
+def twins(cpp_build: Callable[..., Path]) -> Iterator[Callable[[str], Twin]]:
     """The C++ parsers, as functions of bytes."""
     folder = cpp_build("fuzz", "-DBIFROST_BUILD_FUZZERS=ON", target="fuzzers").parent / "fuzz"
     path = folder / "libfuzz_twins.so"
     if not path.exists():
         pytest.skip("this Python has no shared libpython to link USD's library with")
-    import pxr.Ar  # noqa: F401  it brings USD's library
-
-    library = ctypes.CDLL(str(path))
-
-    def twin(name: str) -> Twin:
-        function = getattr(library, name)
-        function.restype = ctypes.c_void_p
-        function.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)
-
-        def call(data: bytes) -> bytes:
-            size = ctypes.c_size_t()
-            return ctypes.string_at(function(data, len(data), ctypes.byref(size)), size.value)
-
-        return call
-
-    return twin
+    process = TwinProcess(path)
+    yield lambda name: partial(process.call, name)
+    process.close()
 
 
 def test_a_context_string_means_the_same_to_both(

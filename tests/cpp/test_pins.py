@@ -25,7 +25,8 @@ def test_pins_are_read_by_many_threads_and_damage_harms_nobody(
     which finds in OpenUSD and TBB what they were not built to be asked.
     """
     name = sanitize.replace(",", "-") or "plain"
-    program = cpp_build(name, f"-DBIFROST_SANITIZE={sanitize}") / "pins_test"
+    folder = cpp_build(name, f"-DBIFROST_SANITIZE={sanitize}", target="core_programs")
+    program = folder / "pins_test"
     if not program.exists():
         pytest.skip("this Python has no shared libpython to build a C++ application with")
 

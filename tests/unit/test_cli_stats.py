@@ -24,6 +24,14 @@ from bifrost.monitoring.recorder import Recorder
 from bifrost.testing.clock import Clock
 
 LIMIT_S = 30.0
+# What is started in the background of a shell inherits that Ctrl-C does nothing.
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from bifrost.cli.main import run
+sys.exit(run(sys.argv[1:]))
+"""
+WATCH = [sys.executable, "-c", INTERRUPTIBLE, "stats", "--watch", "0.1", "--endpoint"]
 TIER = {"hits": 3, "misses": 1, "entries": 7, "bytes": 2_048, "max_bytes": 4_096, "evictions": 0}
 COUNTERS = {
     "manager": {"round_trips": 5, "breaker": "open"},
@@ -226,9 +234,8 @@ def test_watching_a_process_that_ends_is_a_clear_error(endpoint):
 
 
 def watching(*arguments, endpoint):
-    command = [sys.executable, "-m", "bifrost.cli", "stats", "--watch", "0.1", *arguments]
     return subprocess.Popen(
-        [*command, "--endpoint", endpoint.url],
+        [*WATCH, endpoint.url, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -241,16 +248,7 @@ def test_watching_on_a_terminal_redraws(endpoint):
     """
     parent, child = pty.openpty()
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "bifrost.cli",
-            "stats",
-            "--watch",
-            "0.1",
-            "--endpoint",
-            endpoint.url,
-        ],
+        [*WATCH, endpoint.url],
         stdout=child,
         stderr=subprocess.PIPE,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "160", "LINES": "60"},
