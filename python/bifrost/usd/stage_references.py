@@ -21,22 +21,24 @@ Paths: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
 
 def references_by_file(layers: Iterable[Sdf.Layer], paths: Paths) -> Mapping[str, list[str]]:
     """
-    Return the entity references that *layers* name each file by, in order.
+    Return the entity references that *layers* name each file by.
 
     Args:
-        layers: Whose arcs are looked at.
-        paths: Tells where the files of some references lie; "" where one has none.
+        layers: Whose arcs are looked at. What is called as it is named comes first, and is not asked about.
+        paths: Tells where the files of the other references lie; "" where one has none.
     """
-    named = sorted(
-        {
-            split_path(path)[0]
-            for layer in layers
-            for path in composition_paths(layer)
-            if is_uri(path)
-        }
-    )
+    layers = list(layers)
+    named = {
+        split_path(path)[0] for layer in layers for path in composition_paths(layer) if is_uri(path)
+    }
     found: dict[str, list[str]] = {}
-    for path, reference in zip(paths(named) if named else (), named, strict=True):
+    for layer in layers:
+        own = split_path(layer.identifier)[0]
+        if own in named:
+            found[file_of(layer)] = [own]
+            named.remove(own)
+    others = sorted(named)
+    for path, reference in zip(paths(others) if others else (), others, strict=True):
         found.setdefault(path, []).append(reference)
     return found
 
