@@ -131,7 +131,7 @@ def build(environment: Environment) -> None:
 
 def tested(environment: Environment) -> str:
     """Run the tests in it, and return their last line."""
-    pytest = [environment.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    pytest = [environment.python, "-m", "pytest", "-q", "-n", "auto", "-p", "no:cacheprovider"]
     # What the C++ tests build is this environment's, too.
     done = environment.run(
         [*pytest, *TESTS],

@@ -42,6 +42,8 @@ def application(own_home: Path) -> dict[str, str]:
     packages = [str(Path(bifrost.__file__).parents[1]), sysconfig.get_path("purelib")]
     return {
         **clean,
+        # A Python that an application starts looks there for the environment that it belongs to.
+        "PATH": os.defpath,
         "BIFROST_HOME": str(own_home),
         "BIFROST_PYTHONPATH": os.pathsep.join(packages),
         "PXR_PLUGINPATH_NAME": str(env.description()),
