@@ -382,3 +382,53 @@ def test_a_failure_among_recorded_answers_is_asked_again(closures, later):
     planted = wire.encode([("a", Failure(Code.NOT_FOUND, "none")), answer("b")])
 
     assert {"a"} == closures.stale_references(found._replace(answers=planted))
+
+
+def openings(closures, later, number, *, first=0):
+    """Let so many openings each add a version that no other wants."""
+    for version in range(first, first + number):
+        closures.begin(SCOPE, ROOT)
+        recorded(closures, later, answer(f"prop?version={version}"))
+
+
+def test_what_openings_add_is_given_up_once_it_is_as_much_as_they_began_with(
+    closures, later, clock
+):
+    """
+    What is replayed is never asked for: nobody hears of versions that are used no more.
+    """
+    recorded(closures, later, *[answer(f"r{number}") for number in range(200)])
+    openings(closures, later, 300)
+    assert 500 == wire.count(closures.find(SCOPE, ROOT).answers)
+    clock.now += 60.0
+    assert closures.begin(SCOPE, ROOT) is not None
+
+    openings(closures, later, 1, first=300)
+    assert closures.begin(SCOPE, ROOT) is None
+    anew = recorded(closures, later, *[answer(f"r{number}") for number in range(190)])
+
+    assert {f"r{number}" for number in range(190)} == known_references(anew.answers)
+    assert anew == closures.begin(SCOPE, ROOT)
+
+
+def test_an_opening_that_takes_its_time_is_recorded_whole(closures, later, clock):
+    """
+    However many writes that takes, and however few references the first of them had.
+    """
+    for start in range(0, 3_000, 300):
+        recorded(closures, later, *[answer(f"r{number}") for number in range(start, start + 300)])
+        clock.now += 30.0
+
+    assert 3_000 == wire.count(closures.begin(SCOPE, ROOT).answers)
+
+
+def test_openings_that_load_all_and_others_that_load_nothing_may_take_turns(closures, later, clock):
+    """
+    Nothing is given up within a minute, whatever it grew to.
+    """
+    recorded(closures, later, answer("a"))
+    closures.begin(SCOPE, ROOT)
+    recorded(closures, later, *[answer(f"r{number}") for number in range(3_000)])
+    clock.now += 59.0
+
+    assert 3_001 == wire.count(closures.begin(SCOPE, ROOT).answers)

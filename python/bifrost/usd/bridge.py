@@ -228,7 +228,7 @@ class Bridge:
         Return the recorded closure, with what is stale in it asked again: as bytes when it holds all of
         *identifiers*, else its answers, to which something has to be added. None if there is none.
         """
-        closure = self.closures.find(self._scope(who), opening)
+        closure = self.closures.begin(self._scope(who), opening)
         if closure is None or closure.root_state != root_state(opening):
             return None  # of a root that has changed since: it would only grow
         try:

@@ -29,11 +29,18 @@ from bifrost.usd import wire
 from bifrost.usd.later import Later
 
 # When the first answer expires, the change sequence they were valid at, the root file's size and
-# modification time, and how many bytes the failed references take.
-_HEADER: Final = struct.Struct("<dQQdI")
+# modification time, how many bytes the failed references take, how many references there were when an
+# opening first began with them, and when the first was recorded.
+_HEADER: Final = struct.Struct("<dQQdIId")
 # Long enough to gather what an open resolves, short enough to be written when a process lives briefly.
 _RECORD_AFTER_S: Final = 1.0
 _MOST_ANSWERS: Final = 200_000
+# What a closure may come to, of what an opening first began with, and a few more; and how soon it is
+# given up for that: openings that load all and others that load nothing may take turns.
+_MOST_GROWTH: Final = 2
+_FEW: Final = 100
+_LEAST_AGE_S: Final = 60.0
+_MOST_REMEMBERED: Final = 10_000
 _FAILED: Final = Failure(Code.UNKNOWN, "it did not resolve when it was last asked for")
 
 
@@ -48,6 +55,8 @@ class Closure(NamedTuple):
         root_state: Size and modification time of the root's file when it was recorded.
         tier: The tier it was read from.
         failed: The references that did not resolve. They are asked again when one of them is wanted.
+        begun_with: How many references it had when an opening first began with it; 0 before.
+        begun: When the first of them was recorded, in seconds since the epoch.
     """
 
     answers: bytes
@@ -56,6 +65,17 @@ class Closure(NamedTuple):
     root_state: tuple[int, float]
     tier: str
     failed: tuple[str, ...]
+    begun_with: int
+    begun: float
+
+    def size(self) -> int:
+        """
+        Return how many references it has.
+
+        Raises:
+            ValueError: it was recorded by another version of this code.
+        """
+        return wire.count(self.answers) + len(self.failed)
 
 
 class Closures:
@@ -80,6 +100,25 @@ class Closures:
         self._clock = clock
         self._lock = threading.Lock()
         self._pending: dict[bytes, tuple[int, dict[str, Any]]] = {}
+        # Those that this process began and no opening began with yet, and those it is to begin anew.
+        self._growing: set[bytes] = set()
+        self._outgrown: set[bytes] = set()
+
+    def begin(self, scope: bytes, root: str) -> Closure | None:
+        """
+        Return what was recorded for *root*, for an opening to begin with; or None.
+
+        What is replayed is never asked for, so that nobody hears what is used no more: versions that a
+        layer named once. One that has grown by as much as it had is given up, and recorded anew from
+        what this opening asks for.
+        """
+        key, closure = _key(scope, root), self.find(scope, root)
+        with self._lock:
+            self._growing.discard(key)
+            if closure is not None and self._is_outgrown(closure):
+                self._outgrown.add(key)
+                return None
+        return closure
 
     def find(self, scope: bytes, root: str) -> Closure | None:
         """
@@ -94,7 +133,9 @@ class Closures:
         entry, tier = found
         if entry.stored > self._clock() + SKEW_S:
             return None  # the clock was set back, and none of its answers would expire in time
-        expires, sequence, size, modified, length = _HEADER.unpack_from(entry.value)
+        expires, sequence, size, modified, length, begun_with, begun = _HEADER.unpack_from(
+            entry.value
+        )
         answers_at = _HEADER.size + length
         failed = entry.value[_HEADER.size : answers_at].decode("utf-8", "surrogateescape")
         answers = entry.value[answers_at:]
@@ -107,6 +148,8 @@ class Closures:
             (size, modified),
             tier,
             tuple(failed.split("\0")) if failed else (),
+            begun_with,
+            begun,
         )
 
     def leader(self, scope: bytes, reference: str) -> str | None:
@@ -165,6 +208,15 @@ class Closures:
         """Start over in a forked child."""
         self._lock = threading.Lock()
         self._pending = {}
+        self._growing, self._outgrown = set(), set()
+
+    def _is_outgrown(self, closure: Closure) -> bool:
+        most = _MOST_GROWTH * closure.begun_with + _FEW
+        try:
+            has_grown = closure.begun_with > 0 and closure.size() > most
+        except ValueError:
+            return False
+        return has_grown and self._clock() - closure.begun >= _LEAST_AGE_S
 
     def _changed_since(self, sequence: int) -> Names | None:
         if self.tiers.sequence() == sequence:
@@ -173,23 +225,38 @@ class Closures:
         return None if names is None else Names(names)
 
     def _write(self, scope: bytes, root: str) -> None:
-        key = _key(scope, root)
+        key, now = _key(scope, root), self._clock()
+        before = self.find(scope, root)
+        recorded = self._kept(before, root)
         with self._lock:
             sequence, answers = self._pending.pop(key, (0, {}))
-        answers = {**self._recorded(scope, root), **answers}
+            if key in self._outgrown:
+                self._outgrown.remove(key)
+                recorded = {}
+            if before is None or not recorded:
+                begun_with, begun = 0, now
+                if len(self._growing) >= _MOST_REMEMBERED:
+                    self._growing.clear()
+                self._growing.add(key)
+            else:
+                is_growing = key in self._growing
+                begun_with = before.begun_with or (0 if is_growing else len(recorded))
+                begun = before.begun
+        answers = {**recorded, **answers}
         if not 0 < len(answers) <= _MOST_ANSWERS:
             return
-        now = self._clock()
         good = resolved(answers.items())
         expires = min((outcome.expires for outcome in good.values()), default=FOREVER)
         failed = "\0".join(ref for ref in answers if ref not in good)
         failed_bytes = failed.encode("utf-8", "surrogateescape")
-        header = _HEADER.pack(expires, sequence, *root_state(root), len(failed_bytes))
+        header = _HEADER.pack(
+            expires, sequence, *root_state(root), len(failed_bytes), begun_with, begun
+        )
         value = header + failed_bytes + wire.encode(good.items())
         self.tiers.put({key: Entry(value, FOREVER, now, sequence)})
 
-    def _recorded(self, scope: bytes, root: str) -> dict[str, Any]:
-        closure = self.find(scope, root)
+    def _kept(self, closure: Closure | None, root: str) -> dict[str, Any]:
+        """Return what stays recorded beside new answers."""
         if closure is None or closure.root_state != root_state(root):
             return {}  # what another content of the root named may be needed no more
         try:
