@@ -83,7 +83,8 @@ WATCHED: Final = (
     Watched("threads", "threads", "", 1.0, 0.0, 0.9),
 )
 # What leaks into an operation makes it slower and slower. Judged by the thread's processor time: by the
-# clock everything is slower for as long as something else is at work on the machine.
+# clock everything is slower for as long as something else is at work on the machine. And in parts of what
+# the same piece of work takes then: what shares a core takes its caches and half of its units.
 LATENCY_TOLERANCE: Final = 0.25
 
 
@@ -167,11 +168,12 @@ def _held(number: int, application: Sample, plain: Mapping[str, float]) -> Itera
 
 def _latencies(number: int, application: Sample) -> Iterator[Verdict]:
     samples = _counted(application)
+    usual = statistics.median(sample["pace_ms"] for sample in samples)
     for name in sorted({name for sample in samples for name in sample["ms"]}):
         of_it = [sample for sample in samples if name in sample["ms"]]
         at = [sample["at_s"] for sample in of_it]
         by_clock = statistics.median(sample["ms"][name] for sample in of_it)
-        found = trend(at, [sample["cpu_ms"][name] for sample in of_it])
+        found = trend(at, [sample["cpu_ms"][name] * usual / sample["pace_ms"] for sample in of_it])
         allowed = max(1.0, LATENCY_TOLERANCE * found.level)
         what = f"{name}, processor time"
         yield Verdict(number, what, "ms", found, allowed, {"by the clock, ms": by_clock})

@@ -32,6 +32,7 @@ _RECENT: Final = 5
 # Without it the other thread has the interpreter half of the time, and stages wait.
 _PANEL_S: Final = 0.02
 _now = time.monotonic
+_PACE: Final = 200_000
 
 
 class Application(Protocol):
@@ -233,7 +234,7 @@ class Sampler:
                 with self._lock:
                     taken, self._taken = self._taken, defaultdict(list)
                     done = dict(self.done)
-                sample = {"at_s": _now() - start, "done": done, **held()}
+                sample = {"at_s": _now() - start, "done": done, "pace_ms": pace(), **held()}
                 times = {"ms": _milliseconds(taken, 0), "cpu_ms": _milliseconds(taken, 1)}
                 file.write(json.dumps({**sample, **times}) + "\n")
                 file.flush()
@@ -249,6 +250,17 @@ def held() -> dict[str, Any]:
         "threads": threading.active_count(),
         "blocks": sys.getallocatedblocks(),
     }
+
+
+def pace() -> float:
+    """
+    Return the processor time, in ms, that a piece of work takes which is always the same.
+
+    It takes more while something else is at work on the same core, as everything does.
+    """
+    start = time.thread_time()
+    sum(range(_PACE))
+    return 1000 * (time.thread_time() - start)
 
 
 def _milliseconds(taken: dict[str, list[tuple[float, float]]], which: int) -> dict[str, float]:

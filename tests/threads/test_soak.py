@@ -62,8 +62,14 @@ def test_artists_at_work_get_right_answers_and_leave_nothing(soak, database, sec
         assert [] == [row.what for row in series if not row.reached], f"--seed {seed}"
 
 
-def samples(each: int, *, leak: float = 0.0, descriptors: int = 10) -> dict[str, object]:
-    """Return what an application would have sampled that keeps *leak* bytes of each operation."""
+def samples(
+    each: int, *, leak: float = 0.0, descriptors: int = 10, slower: float = 0.0, pace: float = 0.0
+) -> dict[str, object]:
+    """
+    Return what an application would have sampled that keeps *leak* bytes of each operation.
+
+    *slower* and *pace* are what an operation, and work that is always the same, take longer each second.
+    """
     rng = Random(1)
     return {
         "samples": [
@@ -75,7 +81,8 @@ def samples(each: int, *, leak: float = 0.0, descriptors: int = 10) -> dict[str,
                 "descriptors": descriptors + (at // 100 if descriptors > 10 else 0),
                 "threads": 10,
                 "ms": {"open": 20.0 + rng.random()},
-                "cpu_ms": {"open": 10.0 + rng.random()},
+                "cpu_ms": {"open": (10.0 + rng.random()) * (1 + slower * at) * (1 + pace * at)},
+                "pace_ms": 4.0 * (1 + pace * at),
             }
             for at in range(600)
         ]
@@ -108,6 +115,22 @@ def test_descriptors_that_are_not_closed_are_found(soak) -> None:
     One in a hundred seconds is enough.
     """
     assert {"descriptors"} == growing(soak, samples(10, descriptors=11), samples(10))
+
+
+def test_operations_that_take_longer_and_longer_are_found(soak) -> None:
+    """
+    Three times as long after ten minutes.
+    """
+    found = growing(soak, samples(10, slower=1 / 300), samples(10))
+
+    assert {"open, processor time"} == found
+
+
+def test_a_machine_that_gets_busy_is_nobodys_growth(soak) -> None:
+    """
+    Where the same work takes twice as long, too.
+    """
+    assert set() == growing(soak, samples(10, pace=1 / 600), samples(10))
 
 
 def test_steady_applications_grow_in_nothing(soak) -> None:
