@@ -35,7 +35,10 @@ struct BridgeState {
   std::atomic<bool> closed{false};
   std::atomic<int> inFlight{0};
   std::atomic<std::uint64_t> crossings{0};
+  std::atomic<bool> watchesExit{false};
   std::atomic<bool> exitHooked{false};
+  // Whether anybody began to import the bridge. Set with the GIL held.
+  std::atomic<bool> wanted{false};
   std::atomic<double> importAgainAt{0.0};
 
   // Guards `interpreter` only; while it is held no Python is running that could want it.
@@ -371,7 +374,9 @@ void tellBridge(const PythonApi& api, const char* function) {
 // written. With the GIL held.
 void closeBridge(const PythonApi& api) {
   BridgeState& bridge = state();
-  tellBridge(api, "closing");  // whoever waits for a manager stops waiting
+  if (bridge.wanted.load()) {
+    tellBridge(api, "closing");  // whoever waits for a manager stops waiting
+  }
   bridge.closed.store(true);
   const int own = passagesHere;
   PyThreadState* saved = api.SaveThread();
@@ -381,17 +386,44 @@ void closeBridge(const PythonApi& api) {
     nanosleep(&pause, nullptr);
   }
   api.RestoreThread(saved);
-  tellBridge(api, "shutdown");
+  if (bridge.wanted.load()) {
+    tellBridge(api, "shutdown");
+  }
 }
 
 PyObject* onPythonExit(PyObject* self, PyObject* /*arguments*/) {
   const PythonApi* api = PythonApi::inProcess();
-  closeBridge(*api);
+  if (!state().closed.load()) {
+    closeBridge(*api);
+  }
   api->IncRef(self);
   return self;
 }
 
 PyMethodDef onPythonExitDefinition = {"bifrost_close", onPythonExit, METH_NOARGS, nullptr};
+
+// Has `onPythonExit` called when Python ends; *self* is what it is a method of, any object. With
+// the GIL held.
+void callAtExit(const PythonApi& api, PyObject* atexit, PyObject* self) {
+  const Object registerFunction(api, atexit != nullptr ? api.GetAttr(atexit, "register") : nullptr);
+  Object hook(api, api.FunctionNew(&onPythonExitDefinition, self, nullptr));
+  Object arguments(api, api.TupleNew(1));
+  if (registerFunction && hook && arguments) {
+    api.TupleSetItem(arguments.get(), 0, hook.release());
+    const Object done(api, api.Call(registerFunction.get(), arguments.get()));
+  }
+  api.ErrClear();
+}
+
+// From here on Python's end waits for who is on the way through the bridge, be it in its import.
+// With the GIL held.
+void watchExit(const PythonApi& api) {
+  if (state().watchesExit.exchange(true)) {
+    return;
+  }
+  const Object atexit(api, api.ImportModule("atexit"));
+  callAtExit(api, atexit.get(), atexit.get());
+}
 
 // Before the first call, so that no exit slips in between; but behind the caches, which register
 // with `atexit` when they are opened: it runs last-registered first, and `shutdown` still writes to
@@ -402,14 +434,7 @@ void hookPythonExit(const PythonApi& api, PyObject* module) {
   }
   tellBridge(api, "warm");
   const Object atexit(api, api.ImportModule("atexit"));
-  const Object registerFunction(api, atexit ? api.GetAttr(atexit.get(), "register") : nullptr);
-  Object hook(api, api.FunctionNew(&onPythonExitDefinition, module, nullptr));
-  Object arguments(api, api.TupleNew(1));
-  if (registerFunction && hook && arguments) {
-    api.TupleSetItem(arguments.get(), 0, hook.release());
-    const Object done(api, api.Call(registerFunction.get(), arguments.get()));
-  }
-  api.ErrClear();
+  callAtExit(api, atexit.get(), module);
 }
 
 void shutDownOwnInterpreter() {
@@ -418,9 +443,7 @@ void shutDownOwnInterpreter() {
     return;
   }
   const Gil gil(*api);
-  if (state().exitHooked.load()) {
-    closeBridge(*api);
-  }
+  closeBridge(*api);
 }
 
 Object importBridge(const PythonApi& api) {
@@ -473,6 +496,14 @@ PythonBridge& PythonBridge::get() {
   return *bridge;
 }
 
+void PythonBridge::watchExitOfPython() {
+  const PythonApi* api = PythonApi::inProcess();
+  if (api != nullptr && api->IsInitialized() != 0 && runningState(*api) != nullptr &&
+      !isOfSecondInterpreter(*api)) {
+    watchExit(*api);
+  }
+}
+
 PythonBridge::Outcome PythonBridge::call(const char* function,
                                          std::initializer_list<std::string_view> arguments,
                                          const std::function<void(std::string_view)>& onReply) {
@@ -498,6 +529,8 @@ PythonBridge::Outcome PythonBridge::call(const char* function,
   Outcome outcome = Outcome::kFailed;
   {
     const Gil gil(*api);
+    watchExit(*api);
+    bridge.wanted.store(true);
     const Object module = importBridge(*api);
     if (!module) {
       outcome = Outcome::kUnavailable;

@@ -21,6 +21,10 @@ class PythonBridge {
  public:
   static PythonBridge& get();
 
+  // Lets Python's end wait for threads that are on their way through here, where this one holds the
+  // GIL; else the first call does. A thread that takes the GIL behind that end aborts the process.
+  static void watchExitOfPython();
+
   enum class Outcome {
     kAnswered,     // the function returned; its reply was handed over
     kUnavailable,  // there is no Python, no bridge in it, or a second one asks; said once

@@ -429,6 +429,8 @@ ContextAnswers& BifrostResolver::currentAnswers() const {
   return answers != nullptr ? *answers : unboundAnswers();
 }
 
+BifrostResolver::BifrostResolver() { PythonBridge::watchExitOfPython(); }
+
 std::string BifrostResolver::_CreateIdentifier(const std::string& assetPath,
                                                const ArResolvedPath& /*anchorAssetPath*/) const {
   return assetPath;  // absolute by its scheme, opaque to us: never anchored, never normalised

@@ -17,7 +17,7 @@ BIFROST_USD_NAMESPACE_OPEN
 // and construction does nothing. What is known lives in bifrost::ContextAnswers.
 class BifrostResolver final : public ArResolver {
  public:
-  BifrostResolver() = default;
+  BifrostResolver();
   ~BifrostResolver() override = default;
 
  protected:

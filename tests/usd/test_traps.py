@@ -358,6 +358,34 @@ print("leaving")
     assert "cache.ttl_s" in broken.stderr
 
 
+def test_t9_leaving_waits_for_who_imports_the_bridge(run_python) -> None:
+    """
+    The end of a process that has just begun to resolve: a thread in the import would come back to no Python.
+    """
+    source = """
+import sys, threading, time
+from bifrost.usd import stage
+stage.register_plugin()
+from pxr import Ar
+resolver = Ar.GetResolver()
+resolver.Resolve(".")
+resolver.CreateIdentifier("bifrost:///assets/")  # loads the plugin
+begun = threading.Event()
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "bifrost.usd.bridge":
+            begun.set()
+            for _ in range(500):  # the GIL is let go and taken again each time
+                time.sleep(0.002)
+sys.meta_path.insert(0, Slow())
+threading.Thread(target=resolver.Resolve, args=("bifrost:///assets/a.usda",), daemon=True).start()
+assert begun.wait(60)
+print("leaving")
+"""
+
+    assert "leaving\n" == run_python(source, limit_s=60).stdout
+
+
 def test_t10_one_thread_asks_for_what_eight_threads_miss(show: Show, run) -> None:
     """
     Concurrent misses for one reference share a flight: one question, eight equal answers.
