@@ -649,6 +649,9 @@ void afterForkInChild() {
   afterForkInParent();
   ContextAnswers::forgetFlights();  // their pilots stayed behind
   state().inFlight.store(passagesHere);
+  if (!state().exitHooked.load()) {
+    state().wanted.store(false);  // who imported it stayed behind, with Python's lock of the module
+  }
 }
 
 }  // namespace
