@@ -41,7 +41,8 @@ try:
     Usd.Stage.Open(sys.argv[1])
 except Tf.ErrorException:
     pass
-print(len(list(Usd.Stage.Open(sys.argv[1]).Traverse())))
+stage = Usd.Stage.Open(sys.argv[1])
+print(len(list(stage.Traverse())))
 """
 SHOT = '#usda 1.0\ndef "plain" {}\ndef "ours" (references = @bifrost:///assets/x@) {}\n'
 
