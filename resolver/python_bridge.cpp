@@ -402,11 +402,11 @@ PyObject* onPythonExit(PyObject* self, PyObject* /*arguments*/) {
 
 PyMethodDef onPythonExitDefinition = {"bifrost_close", onPythonExit, METH_NOARGS, nullptr};
 
-// Has `onPythonExit` called when Python ends; *self* is what it is a method of, any object. With
-// the GIL held.
-void callAtExit(const PythonApi& api, PyObject* atexit, PyObject* self) {
-  const Object registerFunction(api, atexit != nullptr ? api.GetAttr(atexit, "register") : nullptr);
-  Object hook(api, api.FunctionNew(&onPythonExitDefinition, self, nullptr));
+// Has `onPythonExit` called when Python ends. With the GIL held.
+void callAtExit(const PythonApi& api) {
+  const Object atexit(api, api.ImportModule("atexit"));
+  const Object registerFunction(api, atexit ? api.GetAttr(atexit.get(), "register") : nullptr);
+  Object hook(api, api.FunctionNew(&onPythonExitDefinition, atexit.get(), nullptr));
   Object arguments(api, api.TupleNew(1));
   if (registerFunction && hook && arguments) {
     api.TupleSetItem(arguments.get(), 0, hook.release());
@@ -418,23 +418,20 @@ void callAtExit(const PythonApi& api, PyObject* atexit, PyObject* self) {
 // From here on Python's end waits for who is on the way through the bridge, be it in its import.
 // With the GIL held.
 void watchExit(const PythonApi& api) {
-  if (state().watchesExit.exchange(true)) {
-    return;
+  if (!state().watchesExit.exchange(true)) {
+    callAtExit(api);
   }
-  const Object atexit(api, api.ImportModule("atexit"));
-  callAtExit(api, atexit.get(), atexit.get());
 }
 
 // Before the first call, so that no exit slips in between; but behind the caches, which register
 // with `atexit` when they are opened: it runs last-registered first, and `shutdown` still writes to
 // them.
-void hookPythonExit(const PythonApi& api, PyObject* module) {
+void hookPythonExit(const PythonApi& api) {
   if (state().exitHooked.exchange(true)) {
     return;
   }
   tellBridge(api, "warm");
-  const Object atexit(api, api.ImportModule("atexit"));
-  callAtExit(api, atexit.get(), module);
+  callAtExit(api);
 }
 
 void shutDownOwnInterpreter() {
@@ -536,7 +533,7 @@ PythonBridge::Outcome PythonBridge::call(const char* function,
       outcome = Outcome::kUnavailable;
       bridge.importAgainAt.store(monotonicNow() + kImportAgainAfter_s);
     } else {
-      hookPythonExit(*api, module.get());
+      hookPythonExit(*api);
       bridge.crossings.fetch_add(1);
       const Object callable(*api, api->GetAttr(module.get(), function));
       const Object tuple = tupleOf(*api, arguments);

@@ -14,7 +14,7 @@
 BIFROST_USD_NAMESPACE_OPEN
 
 // Ar may construct several of these at once, on several threads, and keep one: so they own nothing
-// and construction does nothing. What is known lives in bifrost::ContextAnswers.
+// and construction asks nobody. What is known lives in bifrost::ContextAnswers.
 class BifrostResolver final : public ArResolver {
  public:
   BifrostResolver();

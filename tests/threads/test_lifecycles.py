@@ -116,12 +116,7 @@ def sleeping_manager(own_home: Path, tmp_path: Path, files: Path) -> dict[str, s
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_process_comes_to_its_end_in_mid_resolve(
-    ending: str,
-    run_python,
-    files: Path,
-    sleeping_manager: dict[str, str],
-    rounds,
-    seed: int,
+    ending: str, run_python, files: Path, sleeping_manager: dict[str, str], rounds, seed: int
 ) -> None:
     """
     At any moment, with eight threads in the resolver; and what comes of it resolves as if it were first.

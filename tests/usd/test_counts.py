@@ -120,16 +120,17 @@ def test_a_context_without_a_root_is_warm_the_second_time(deep: Path, opened) ->
     source = OPEN.replace(
         "opened = Usd.Stage.Open(sys.argv[1])",
         "from pxr import Sdf\n"
+        "from bifrost.usd import bridge\n"
+        "bridge._SAME_OPENING_S = 60.0  # the machine may be busy for longer than two seconds\n"
         "context = Ar.GetResolver().CreateContextFromString('bifrost', 'user=me')\n"
         "opened = Usd.Stage.Open(Sdf.Layer.FindOrOpen(sys.argv[1]), context)",
     )
     opened(deep, source)
 
-    # What follows within two seconds belongs together: a machine may be too busy for that, once.
-    warm = [opened(deep, source) for _ in range(3)]
+    warm = opened(deep, source)
 
-    assert {0} == {each["round_trips"] for each in warm}
-    assert min(each["crossings"] for each in warm) <= 3
+    assert 0 == warm["round_trips"]
+    assert warm["crossings"] <= 3
 
 
 def test_expired_answers_are_asked_again_in_one_batch(deep: Path, opened) -> None:

@@ -11,8 +11,7 @@ who use a database come to an end first, and those who want to begin wait until 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
@@ -43,10 +42,9 @@ class SqliteForks:
         """Close the connections of *engine* before each fork. All that uses them does so `inside`."""
         self._engines.add(engine)
 
-    @contextmanager
-    def inside(self, name: str) -> Iterator[None]:
+    def inside(self, name: str) -> AbstractContextManager[None]:
         """
-        Use a database in the block; begins when no fork is under way.
+        Return the block in which a database is used; it begins when no fork is under way.
 
         Args:
             name: How messages name the catalogue.
@@ -60,8 +58,7 @@ class SqliteForks:
                 "doesn't survive: fork when nothing is asked, or start processes by "
                 '`multiprocessing.get_context("spawn")`'
             )
-        with self._gate.inside():
-            yield
+        return self._gate.inside()
 
     def after_fork(self) -> None:
         """Shut everybody out where connections came along."""

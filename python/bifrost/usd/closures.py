@@ -100,9 +100,8 @@ class Closures:
         self._clock = clock
         self._lock = threading.Lock()
         self._pending: dict[bytes, tuple[int, dict[str, Any]]] = {}
-        # Those that this process began and no opening began with yet, and those it is to begin anew.
-        self._growing: set[bytes] = set()
-        self._outgrown: set[bytes] = set()
+        # With how many references the last opening here began; 0 where they are to be recorded anew.
+        self._began: dict[bytes, int] = {}
 
     def begin(self, scope: bytes, root: str) -> Closure | None:
         """
@@ -112,13 +111,18 @@ class Closures:
         layer named once. One that has grown by as much as it had is given up, and recorded anew from
         what this opening asks for.
         """
-        key, closure = _key(scope, root), self.find(scope, root)
+        closure = self.find(scope, root)
+        if closure is None:
+            return None
+        try:
+            is_outgrown, size = self._is_outgrown(closure), closure.size()
+        except ValueError:
+            return closure  # whoever reads it says that it is of another version of this code
         with self._lock:
-            self._growing.discard(key)
-            if closure is not None and self._is_outgrown(closure):
-                self._outgrown.add(key)
-                return None
-        return closure
+            if len(self._began) >= _MOST_REMEMBERED:
+                self._began.clear()
+            self._began[_key(scope, root)] = 0 if is_outgrown else size
+        return None if is_outgrown else closure
 
     def find(self, scope: bytes, root: str) -> Closure | None:
         """
@@ -208,15 +212,12 @@ class Closures:
         """Start over in a forked child."""
         self._lock = threading.Lock()
         self._pending = {}
-        self._growing, self._outgrown = set(), set()
+        self._began = {}
 
     def _is_outgrown(self, closure: Closure) -> bool:
-        most = _MOST_GROWTH * closure.begun_with + _FEW
-        try:
-            has_grown = closure.begun_with > 0 and closure.size() > most
-        except ValueError:
+        if not closure.begun_with or self._clock() - closure.begun < _LEAST_AGE_S:
             return False
-        return has_grown and self._clock() - closure.begun >= _LEAST_AGE_S
+        return closure.size() > _MOST_GROWTH * closure.begun_with + _FEW
 
     def _changed_since(self, sequence: int) -> Names | None:
         if self.tiers.sequence() == sequence:
@@ -226,22 +227,14 @@ class Closures:
 
     def _write(self, scope: bytes, root: str) -> None:
         key, now = _key(scope, root), self._clock()
-        before = self.find(scope, root)
-        recorded = self._kept(before, root)
         with self._lock:
             sequence, answers = self._pending.pop(key, (0, {}))
-            if key in self._outgrown:
-                self._outgrown.remove(key)
-                recorded = {}
-            if before is None or not recorded:
-                begun_with, begun = 0, now
-                if len(self._growing) >= _MOST_REMEMBERED:
-                    self._growing.clear()
-                self._growing.add(key)
-            else:
-                is_growing = key in self._growing
-                begun_with = before.begun_with or (0 if is_growing else len(recorded))
-                begun = before.begun
+            began = self._began.pop(key, None)
+        before = self.find(scope, root) if began != 0 else None
+        recorded = self._kept(before, root)
+        begun_with, begun = 0, now
+        if before is not None and recorded:
+            begun_with, begun = before.begun_with or began or 0, before.begun
         answers = {**recorded, **answers}
         if not 0 < len(answers) <= _MOST_ANSWERS:
             return

@@ -12,13 +12,7 @@ from pxr import Ar, Sdf, Usd
 
 from bifrost.usd.folder import is_uri, split_path
 from bifrost.usd.permissions import lock_of
-from bifrost.usd.stage_references import (
-    file_of,
-    reference_of,
-    references_by_file,
-    remembered_on,
-    told_of,
-)
+from bifrost.usd.stage_references import file_of, names_on, told_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +55,12 @@ def stage_layers(stage: Usd.Stage) -> list[StageLayer]:
     """
     Return the layers that *stage* is made of: its own, strongest first, then those that arcs brought.
 
-    Muted ones come last. The session layer is left out. Asks nobody, unless where the file of a reference
-    is has been forgotten. On the thread that edits the stage.
+    Muted ones come last. The session layer is left out. Asks nobody, unless where a muted one is has
+    been forgotten. On the thread that edits the stage.
     """
     with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-        layers = list(_ordered(stage))
-        named = references_by_file(layers, remembered_on(stage))
-        rows = [_row(layer, reference_of(layer, named)) for layer in layers]
+        name = names_on(stage)
+        rows = [_row(layer, name(layer)) for layer in _ordered(stage)]
         return [*rows, *map(_muted, sorted(stage.GetMutedLayers()))]
 
 
@@ -82,7 +75,7 @@ def _ordered(stage: Usd.Stage) -> Iterator[Sdf.Layer]:
 def _row(layer: Sdf.Layer, reference: str) -> StageLayer:
     path = file_of(layer)
     size = _size(path)
-    told = told_of(reference) if reference else {}
+    told = told_of(reference)
     lock = lock_of(layer)
     return StageLayer(
         layer.identifier,

@@ -11,7 +11,7 @@ from pxr import Ar, Plug, Tf, Usd
 
 from bifrost.errors import ConfigurationError
 from bifrost.usd import env, library
-from bifrost.usd.stage_references import reference_of, references_by_file, remembered_on, told_of
+from bifrost.usd.stage_references import names_on, told_of
 
 
 def register_plugin() -> None:
@@ -89,9 +89,8 @@ def resolutions(stage: Usd.Stage) -> list[dict[str, Any]]:
     `microseconds` that the answer cost (its share of the batch it came in).
     """
     with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-        layers = stage.GetUsedLayers()
-        named = references_by_file(layers, remembered_on(stage))
-        told = [(told_of(reference_of(layer, named)), str(layer.resolvedPath)) for layer in layers]
+        name, layers = names_on(stage), stage.GetUsedLayers()
+        told = [(told_of(name(layer)), str(layer.resolvedPath)) for layer in layers]
     rows = [_row(details, path) for details, path in told if details]
     return sorted(rows, key=lambda row: str(row["reference"]))
 

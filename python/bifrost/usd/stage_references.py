@@ -65,19 +65,28 @@ def remembered_on(stage: Usd.Stage) -> Paths:
     return paths
 
 
+def names_on(stage: Usd.Stage) -> Callable[[Sdf.Layer], str]:
+    """Return what tells the reference that *stage* names a layer by, "" where none does. Asks nobody."""
+    named = references_by_file(stage.GetUsedLayers(), remembered_on(stage))
+    return lambda layer: _reference_of(layer, named)
+
+
 def told_of(name: str) -> Mapping[str, Any]:
     """Return what the plugin remembers of an entity reference in the context that is bound; or nothing."""
     info = Ar.GetResolver().GetAssetInfo(name, Ar.ResolvedPath()).resolverInfo
     return info if isinstance(info, dict) and "entityReference" in info else {}
 
 
-def reference_of(layer: Sdf.Layer, named: Mapping[str, list[str]]) -> str:
-    """
-    Return the entity reference that names *layer*; "" for what none names.
+def told_on(stage: Usd.Stage, name: str, layer: Sdf.Layer) -> Mapping[str, Any]:
+    """Return what the plugin remembers of *name*, which *layer* of *stage* has there; or nothing."""
+    with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
+        told = told_of(name)
+    # `Usd.Stage.Open` resolves the root before there is a context.
+    return told or (told_of(name) if layer == stage.GetRootLayer() else {})
 
-    *named* is what `references_by_file` found. A layer that is not in it, as a stage's root is, has the
-    name that it was opened by.
-    """
+
+def _reference_of(layer: Sdf.Layer, named: Mapping[str, list[str]]) -> str:
+    # What is not named, as a stage's root is, has the name that it was opened by.
     own = split_path(layer.identifier)[0]
     names = named.get(file_of(layer))
     if names and own not in names:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any, Final, TypedDict
 
-from pxr import Ar, Pcp, Sdf, Usd
+from pxr import Pcp, Sdf, Usd
 
 from bifrost.usd.folder import is_uri
-from bifrost.usd.stage_references import reference_of, references_by_file, remembered_on, told_of
+from bifrost.usd.stage_references import names_on, told_on
 
 EVERYWHERE: Final = Usd.TraverseInstanceProxies(Usd.PrimAllPrimsPredicate)
 """Every prim, those in instances under the paths that they have there."""
@@ -151,7 +152,6 @@ class _Reader:
         self._root_name = asset_uri if is_uri(asset_uri) else self._root.identifier
         self._local = set(stage.GetLayerStack(includeSessionLayers=False))
         self._entities: dict[str, tuple[str, str]] = {}
-        self._named_files: Mapping[str, list[str]] | None = None
         self._prototypes: dict[Sdf.Path, dict[str, VariantSet]] = {}
 
     def sets_of(self, prim: Usd.Prim) -> dict[str, VariantSet]:
@@ -224,26 +224,19 @@ class _Reader:
     def _named(self, layer: Sdf.Layer) -> tuple[str, str]:
         """Return the reference that names *layer* and its version; of other layers ("", "")."""
         # The root was asked about by name; what the stage is opened of may be another.
-        name = self._root_name if layer == self._root else reference_of(layer, self._names())
+        is_root = layer == self._root
+        name = self._root_name if is_root else self._name_of(layer)
         if name not in self._entities:
-            with Ar.ResolverContextBinder(self._stage.GetPathResolverContext()):
-                told = told_of(name)
-            if layer == self._root:
-                # `Usd.Stage.Open` resolves the root before there is a context.
-                told = told or told_of(name) or _untold(name, layer)
+            told = told_on(self._stage, name, layer)
+            if not told and is_root and is_uri(name) and not layer.anonymous:
+                told = {"entityReference": name}
             found = str(told.get("entityReference", "")), str(told.get("version", ""))
             self._entities[name] = found
         return self._entities[name]
 
-    def _names(self) -> Mapping[str, list[str]]:
-        if self._named_files is None:
-            layers = self._stage.GetUsedLayers()
-            self._named_files = references_by_file(layers, remembered_on(self._stage))
-        return self._named_files
-
-
-def _untold(name: str, layer: Sdf.Layer) -> dict[str, str]:
-    return {"entityReference": name} if is_uri(name) and not layer.anonymous else {}
+    @cached_property
+    def _name_of(self) -> Callable[[Sdf.Layer], str]:
+        return names_on(self._stage)
 
 
 def _instance(prim: Usd.Prim) -> str:

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
-from pxr import Ar, Pcp, Sdf, Usd
+from pxr import Pcp, Sdf, Usd
 
 from bifrost.errors import AssetNotFoundException, Code
 from bifrost.model.entity_reference import (
@@ -17,12 +17,7 @@ from bifrost.model.entity_reference import (
 )
 from bifrost.usd.folder import is_uri, split_path
 from bifrost.usd.permissions import lock_of
-from bifrost.usd.stage_references import (
-    reference_of,
-    references_by_file,
-    remembered_on,
-    told_of,
-)
+from bifrost.usd.stage_references import names_on, told_on
 
 _ENTITY_ARCS: Final = (Pcp.ArcTypeReference, Pcp.ArcTypePayload)
 
@@ -132,16 +127,13 @@ def of_root(stage: Usd.Stage, title: str = "the stage") -> Subject:
 
 def of_layer(stage: Usd.Stage, layer: Sdf.Layer) -> Subject:
     """Return the entity that *layer* of *stage* is; a plain file where it is none."""
-    named = references_by_file(stage.GetUsedLayers(), remembered_on(stage))
-    name = reference_of(layer, named) or layer.identifier
-    return _subject(stage, f"layer {layer.GetDisplayName()}", name, layer)
+    return _subject(stage, f"layer {layer.GetDisplayName()}", names_on(stage)(layer), layer)
 
 
 def entities(stage: Usd.Stage) -> list[Subject]:
     """Return every entity that a layer of *stage* is, by reference."""
     layers = [each for each in stage.GetUsedLayers() if not each.anonymous]
-    named = references_by_file(layers, remembered_on(stage))
-    names = [reference_of(each, named) or each.identifier for each in layers]
+    names = [*map(names_on(stage), layers)]
     found = [_subject(stage, name, name, each) for name, each in zip(names, layers, strict=True)]
     return sorted(each for each in found if each.reference)
 
@@ -196,15 +188,8 @@ def _subject(stage: Usd.Stage, title: str, name: str, layer: Sdf.Layer) -> Subje
     plain = Subject(title, path=layer.realPath, why=lock.why if lock else "")
     if layer.anonymous or not is_uri(base):
         return plain
-    told = _told(stage, name, layer)
+    told = told_on(stage, name, layer)
     return plain._replace(
         reference=base,
         **{key: str(told.get(key, "")) for key in ("version", "name", "manager", "tier")},
     )
-
-
-def _told(stage: Usd.Stage, name: str, layer: Sdf.Layer) -> Mapping[str, Any]:
-    with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-        told = told_of(name)
-    # `Usd.Stage.Open` resolves the root before there is a context.
-    return told or (told_of(name) if layer == stage.GetRootLayer() else {})
