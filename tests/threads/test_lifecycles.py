@@ -244,3 +244,43 @@ def test_modules_that_are_loaded_again_resolve_as_before(how: str, show: Show, r
     assert "resolved\n" == done.stdout
     # Two copies of the package share no cache on disk; one that is loaded again keeps what is open.
     assert ("imported anew" == how) == ("already open in this process" in done.stderr)
+
+
+CLOSED = """
+import os, sys, threading, time
+from bifrost.host import BifrostHostInterface
+from bifrost.session import Session
+from bifrost.settings import load
+class Slow(threading.Thread):
+    def run(self):
+        super().run()
+        time.sleep(0.1)  # as on a machine that has other things to do
+threading.Thread = Slow
+before = set(threading.enumerate())
+begun = set()
+for _ in range(3):
+    session = Session(load({**os.environ, "BIFROST_CACHE__FOLLOW_S": "0.01"}))
+    host = BifrostHostInterface(session)
+    host.configure_cache(ttl_seconds=0, revalidate_seconds=1000)
+    for _ in range(2):
+        host.resolve_asset_paths(sys.argv[1:])
+        host.query_assets({"limit": 1})
+    host.invalidate_cache(everything=True)
+    begun |= {each.name for each in set(threading.enumerate()) - before}
+    session.close()
+    left = set(threading.enumerate()) - before
+    assert not left, left
+print(*sorted(begun))
+"""
+
+
+def test_a_session_that_is_closed_leaves_no_thread(show: Show, run_python) -> None:
+    """
+    Of those that ask the manager and the catalogue, ask again for what expired, and follow changes.
+    """
+    leaves = [show.publish(f"leaf{number}.usda", layer()) for number in range(3)]
+
+    done = run_python(CLOSED, *leaves, limit_s=LIMIT_S)
+
+    begun = set(done.stdout.split())
+    assert {"bifrost-follow", "bifrost-look", "bifrost-manager", "bifrost-revalidation"} <= begun

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from bifrost.model.request import Request
 
 _MOST_WAITING = 10_000
+_CLOSE_S = 1.0
 
 
 class Revalidation:
@@ -28,7 +29,8 @@ class Revalidation:
         self._changed = threading.Condition()
         self._waiting: list[Request] = []
         self._under_way: set[tuple[str, str]] = set()
-        self._running = self._closed = False
+        self._thread: threading.Thread | None = None
+        self._closed = False
 
     def put(self, request: Request) -> None:
         """Ask *request* soon, without what is being asked for already."""
@@ -37,24 +39,28 @@ class Revalidation:
             new = [ref for ref in request.references if (scope, ref) not in self._under_way]
             if self._closed or not new or len(self._under_way) + len(new) > _MOST_WAITING:
                 return
-            if not self._running:
+            if self._thread is None:
+                thread = threading.Thread(
+                    target=self._run, name="bifrost-revalidation", daemon=True
+                )
                 try:
-                    threading.Thread(
-                        target=self._run, name="bifrost-revalidation", daemon=True
-                    ).start()
+                    thread.start()
                 except RuntimeError:  # no thread to be had now
                     return
-                self._running = True
+                self._thread = thread
             self._under_way.update((scope, reference) for reference in new)
             self._waiting.append(request.only(new))
             self._changed.notify()
 
     def close(self) -> None:
-        """Ask for nothing more."""
+        """Ask for nothing more, and end the thread, waiting a moment for an answer under way."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
             self._changed.notify()
+            thread = self._thread
+        if thread is not None:
+            thread.join(_CLOSE_S)
 
     def _run(self) -> None:
         while (request := self._next()) is not None:

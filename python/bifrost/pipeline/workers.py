@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
-from time import thread_time
+from time import monotonic, thread_time
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
@@ -100,7 +100,7 @@ class Workers:
         self._changed = threading.Condition()
         self._waiting: deque[Job[Any]] = deque()
         self._under_way: set[Job[Any]] = set()
-        self._threads = 0
+        self._threads: list[threading.Thread] = []
         self._idle = 0
         self._closed = False
 
@@ -120,10 +120,11 @@ class Workers:
                 return None
             self._under_way.add(job)
             self._waiting.append(job)
-            if len(self._waiting) > self._idle and self._threads < self._limit:
+            if len(self._waiting) > self._idle and len(self._threads) < self._limit:
+                thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 try:
-                    threading.Thread(target=self._work, name=self._name, daemon=True).start()
-                    self._threads += 1
+                    thread.start()
+                    self._threads.append(thread)
                 except RuntimeError:  # no more threads to be had: those there are must do
                     if not self._threads:
                         self._waiting.remove(job)
@@ -149,8 +150,8 @@ class Workers:
         """Return `workers`, `busy`, `waiting` calls and `max_workers`."""
         with self._changed:
             return {
-                "workers": self._threads,
-                "busy": self._threads - self._idle,
+                "workers": len(self._threads),
+                "busy": len(self._threads) - self._idle,
                 "waiting": len(self._waiting),
                 "max_workers": self._limit,
             }
@@ -159,7 +160,7 @@ class Workers:
         """
         Let everybody who waits go at once, and end the threads.
 
-        Returns when no call is under way any more, or after a short grace.
+        Returns when they have ended, or after a short grace.
         """
         with self._changed:
             self._closed = True
@@ -167,7 +168,11 @@ class Workers:
             for job in self._under_way:
                 job.let_go()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._threads == self._idle, _GRACE_S)
+            threads = list(self._threads)
+        end_s = monotonic() + _GRACE_S
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, end_s - monotonic()))
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
@@ -179,7 +184,6 @@ class Workers:
             self._idle += 1
             while not self._waiting:
                 if self._closed:
-                    self._changed.notify_all()
                     return None
                 self._changed.wait()
             self._idle -= 1

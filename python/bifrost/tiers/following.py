@@ -93,7 +93,7 @@ class Follower:
         """Start over in a forked child: the thread stayed behind. What is known stays known."""
         self._lock = Lock()
         self._stop = Event()
-        self._started = False
+        self._thread: Thread | None = None
         self._position: int | None = getattr(self, "_position", None)
         self._hint: object = None
         self.looks = getattr(self, "looks", 0)
@@ -106,18 +106,19 @@ class Follower:
 
     def start(self) -> None:
         """Look from time to time from now on. Cheap when it has been called before."""
-        if self._started or self._every_s <= 0:
+        if self._thread is not None or self._every_s <= 0:
             return
         with self._lock:
-            if self._started:
+            if self._thread is not None:
                 return
+            thread = Thread(
+                target=self._run, args=(self._stop,), name="bifrost-follow", daemon=True
+            )
             try:
-                Thread(
-                    target=self._run, args=(self._stop,), name="bifrost-follow", daemon=True
-                ).start()
+                thread.start()
             except RuntimeError:  # the interpreter is ending, or there are no threads to be had
                 return
-            self._started = True
+            self._thread = thread
 
     def begin(self) -> None:
         """
@@ -153,12 +154,14 @@ class Follower:
 
     def close(self) -> None:
         """
-        Look no more.
+        Look no more, and end the thread, waiting a moment for a look under way.
 
         A last time, where the source is at hand and what it was like at the last look is not known:
         whoever starts next shall not have to ask it.
         """
         self._stop.set()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_S)
         if self._position is None or self._hint is not None or not self._source.is_open():
             return
         hint = self._source.hint()
