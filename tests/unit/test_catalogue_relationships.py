@@ -85,7 +85,7 @@ class TestAdd:
     def test_the_planned_example_comes_back_as_it_was_given(self, catalogue):
         publish(catalogue, "hero", "skin")
 
-        add(catalogue, "hero", "skin", "dependency", EXAMPLE, by="ann")
+        add(catalogue, "hero", "skin", "dependency", EXAMPLE, user="ann")
 
         [row] = listed(catalogue, "hero")
         assert EXAMPLE == row.metadata
@@ -280,7 +280,7 @@ class TestBadInput:
         publish(catalogue, "hero", "skin")
 
         with pytest.raises(InvalidTraitsException, match="created_by"):
-            add(catalogue, "hero", "skin", by="a\0b")
+            add(catalogue, "hero", "skin", user="a\0b")
 
 
 class TestCycles:

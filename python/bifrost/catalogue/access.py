@@ -175,6 +175,16 @@ def read(connection: sa.Connection, user: User, asset_ids: Iterable[str]) -> Acc
     return Access(rules, user, projects_of(connection, asset_ids) if has_projects else None)
 
 
+def readable(
+    connection: sa.Connection, user: User | None, asset_ids: Iterable[str]
+) -> Callable[[str], bool]:
+    """Return what tells of an asset whether *user* may read it; None may read all. As `read`."""
+    if user is None:
+        return lambda _: True
+    allowed = read(connection, user, asset_ids)
+    return cache(lambda asset_id: allowed.allow(asset_id, "read"))
+
+
 def check(
     connection: sa.Connection,
     user: User,

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What depends on what, near and far: dependencies, dependents, impact, paths, differences."""
+"""
+What depends on what, near and far: dependencies, dependents, impact, paths, differences.
+
+Where a *user* is given, what they may not read is as if it weren't there, and there are statements to
+find that out (`access.read`); None asks without rules.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,7 @@ from bifrost.catalogue import walks
 from bifrost.catalogue.edge_values import STRENGTHS
 from bifrost.catalogue.graphs import GraphEdge, Node, NodeInfo, Subgraph
 from bifrost.catalogue.records import NEWEST, End, VersionPolicy
+from bifrost.model.permissions import User
 
 
 class Reached(NamedTuple):
@@ -89,6 +95,7 @@ def dependencies(
     depth: int | None = None,
     strengths: Iterable[str] | None = None,
     policy: VersionPolicy = NEWEST,
+    user: User | None = None,
 ) -> list[Reached]:
     """
     Return what *roots* need, nearest first, then by id; themselves not. One statement.
@@ -99,8 +106,11 @@ def dependencies(
         depth: How many edges away at most; None for any.
         strengths: Only along edges of these strengths; None for all.
         policy: What floating means.
+        user: Who asks.
     """
-    return _reached(walks.forth(connection, roots, depth=depth, strengths=strengths, policy=policy))
+    return _reached(
+        walks.forth(connection, roots, depth=depth, strengths=strengths, policy=policy, user=user)
+    )
 
 
 def dependents(
@@ -110,6 +120,7 @@ def dependents(
     depth: int | None = None,
     strengths: Iterable[str] | None = None,
     every_version: bool = False,
+    user: User | None = None,
 ) -> list[Reached]:
     """
     Return what needs *roots*, nearest first, then by id; themselves not. One statement.
@@ -120,8 +131,9 @@ def dependents(
         depth: How many edges away at most; None for any.
         strengths: Only along edges of these strengths; None for all.
         every_version: Earlier versions too, that no newest version needs.
+        user: Who asks.
     """
-    found = walks.back(connection, roots, depth=depth, strengths=strengths)
+    found = walks.back(connection, roots, depth=depth, strengths=strengths, user=user)
     return _reached(found if every_version else found.leading_to(_is_current))
 
 
@@ -146,6 +158,7 @@ def impact(
     *,
     depth: int | None = None,
     strengths: Iterable[str] | None = None,
+    user: User | None = None,
 ) -> list[Affected]:
     """
     Return the assets that changing one would affect, nearest first, then by id. One statement.
@@ -160,8 +173,11 @@ def impact(
             or anything else about the asset.
         depth: How many edges away at most; None for any.
         strengths: Only along edges of these strengths; None for all.
+        user: Who asks.
     """
-    found = walks.back(connection, [(asset_id, version)], depth=depth, strengths=strengths)
+    found = walks.back(
+        connection, [(asset_id, version)], depth=depth, strengths=strengths, user=user
+    )
     found = found.leading_to(_is_current)
     return _affected(found, asset_id)
 
@@ -208,6 +224,7 @@ def path(
     target: End,
     *,
     strengths: Iterable[str] | None = None,
+    user: User | None = None,
 ) -> list[GraphEdge] | None:
     """
     Return the edges of a shortest way by which *source* needs *target*; None where it doesn't.
@@ -215,7 +232,7 @@ def path(
     One statement. A target without a number is any version of the asset.
     """
     target_id, version = target
-    found = walks.forth(connection, [source], strengths=strengths)
+    found = walks.forth(connection, [source], strengths=strengths, user=user)
     return found.path(
         lambda node: node.asset_id == target_id and (version is None or str(node.number) == version)
     )
@@ -227,14 +244,15 @@ def diff(
     after: End,
     *,
     strengths: Iterable[str] | None = None,
+    user: User | None = None,
 ) -> GraphDiff:
     """
     Return how what *after* needs differs from what *before* needs, at any depth.
 
     Edges are told apart by the assets at their ends and by their kind. Two statements.
     """
-    old = walks.forth(connection, [before], strengths=strengths)
-    new = walks.forth(connection, [after], strengths=strengths)
+    old = walks.forth(connection, [before], strengths=strengths, user=user)
+    new = walks.forth(connection, [after], strengths=strengths, user=user)
     return difference(old.edges, new.edges)
 
 

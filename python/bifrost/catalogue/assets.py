@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from bifrost.catalogue import access
 from bifrost.catalogue.dialect import driver_rows, each_entry, each_text, each_text_in, storable
 from bifrost.catalogue.records import (
     AssetRecord,
@@ -36,6 +37,7 @@ from bifrost.catalogue.schema import (
     versions,
 )
 from bifrost.model.entity_reference import LATEST
+from bifrost.model.permissions import User
 
 _MAX_NUMBER: Final = 2**31 - 1
 
@@ -319,8 +321,14 @@ _HOLDING: Final = (
 )
 
 
-def suggestions(connection: sa.Connection, asset_id: str, limit: int) -> list[str]:
-    """Return up to *limit* existing ids that look like *asset_id*, likeliest first."""
+def suggestions(
+    connection: sa.Connection, asset_id: str, limit: int = 5, *, user: User | None = None
+) -> list[str]:
+    """
+    Return up to *limit* existing ids that look like *asset_id*, likeliest first.
+
+    None that *user* may not read; None asks without rules.
+    """
     words = re.findall(r"\w+", asset_id)
     word = max(words, key=len, default=asset_id)
     candidates = {
@@ -328,7 +336,9 @@ def suggestions(connection: sa.Connection, asset_id: str, limit: int) -> list[st
         for statement in (_BELOW, _ABOVE, _HOLDING)
         for row in connection.execute(statement, {"asset_id": asset_id, "word": word})
     }
-    return difflib.get_close_matches(asset_id, sorted(candidates), n=limit, cutoff=0.6)
+    may_read = access.readable(connection, user, candidates)
+    near = sorted(filter(may_read, candidates))
+    return difflib.get_close_matches(asset_id, near, n=limit, cutoff=0.6)
 
 
 _CHANGE_NUMBER: Final = sa.select(sa.func.coalesce(sa.func.max(changes.c.number), 0))

@@ -204,6 +204,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
                 self.store,
                 self.workflow.first,
                 self.strengths,
+                user=user,
             )
             try:
                 yield connection, records
@@ -256,10 +257,14 @@ class Catalogue(RelationshipCalls, QueryCalls):
         with self._database.read() as connection:
             return assets.counts(connection)
 
-    def suggestions(self, asset_id: str, limit: int = 5) -> list[str]:
-        """Return up to *limit* existing ids that may have been meant, likeliest first."""
+    def suggestions(self, asset_id: str, limit: int = 5, *, user: User | None = None) -> list[str]:
+        """
+        Return up to *limit* existing ids that may have been meant, likeliest first.
+
+        None that *user* may not read; None asks without rules.
+        """
         with self._database.read() as connection:
-            return assets.suggestions(connection, asset_id, limit)
+            return assets.suggestions(connection, asset_id, limit, user=user)
 
     def set_metadata(
         self,
@@ -283,7 +288,12 @@ class Catalogue(RelationshipCalls, QueryCalls):
             becoming = {asset_id: metadata} if isinstance(metadata, Mapping) else None
             self._check(connection, user, [asset_id], "write", becoming)
             return upkeep.set_metadata(
-                connection, asset_id, metadata, replace=replace, now_us=self._now_us()
+                connection,
+                asset_id,
+                metadata,
+                replace=replace,
+                now_us=self._now_us(),
+                user=user,
             )
 
     def set_deprecated(self, asset_id: str, deprecated: bool, *, user: User | None = None) -> None:
@@ -296,7 +306,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
         """
         with self._database.write() as connection:
             self._check(connection, user, [asset_id], "write")
-            upkeep.set_deprecated(connection, asset_id, deprecated, self._now_us())
+            upkeep.set_deprecated(connection, asset_id, deprecated, self._now_us(), user=user)
 
     def delete(self, asset_id: str, *, user: User | None = None) -> None:
         """
@@ -309,7 +319,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
         """
         with self._database.write() as connection:
             self._check(connection, user, [asset_id], "delete")
-            number = upkeep.delete(connection, asset_id, name_of(user), self._now_us())
+            number = upkeep.delete(connection, asset_id, self._now_us(), user=user)
         self.store.remove(asset_id, number)
 
     # Workflow
@@ -352,7 +362,7 @@ class Catalogue(RelationshipCalls, QueryCalls):
         """
         with self._database.write() as connection:
             self._check(connection, user, [asset_id], "approve")
-            upkeep.existing(connection, asset_id)
+            upkeep.existing(connection, asset_id, user)
             [record] = assets.resolve(connection, [(asset_id, version or LATEST)], NEWEST)
             if not isinstance(record, VersionRecord):
                 raise AssetNotFoundException(
@@ -606,10 +616,16 @@ class Catalogue(RelationshipCalls, QueryCalls):
         with self._database.read() as connection:
             return publishes.by_key(connection, idempotency_key)
 
-    def publishes(self, *, stage: str | None = None, limit: int = 100) -> list[PublishRow]:
-        """Return up to *limit* publishes, of one *stage* if given, the last moved first."""
+    def publishes(
+        self, *, stage: str | None = None, limit: int = 100, user: User | None = None
+    ) -> list[PublishRow]:
+        """
+        Return up to *limit* publishes, of one *stage* if given, the last moved first.
+
+        Those that *user* began, or whose assets they may read; None asks without rules.
+        """
         with self._database.read() as connection:
-            return publishes.listing(connection, stage, limit)
+            return publishes.listing(connection, stage, limit, user)
 
     # What went wrong
 

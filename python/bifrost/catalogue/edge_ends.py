@@ -13,6 +13,7 @@ from bifrost.catalogue.relationships import split
 from bifrost.catalogue.schema import assets, relationships, versions
 from bifrost.errors import AssetNotFoundException, Code, InvalidReferenceException
 from bifrost.model.entity_reference import reference_for
+from bifrost.model.permissions import User
 
 
 class Ends(NamedTuple):
@@ -36,12 +37,14 @@ class Ends(NamedTuple):
         return f"{self.kind} from {self.uri} to {reference_for(*self.target)}"
 
 
-def ends_of(connection: sa.Connection, source: End, target: End, kind: str) -> Ends:
+def ends_of(
+    connection: sa.Connection, source: End, target: End, kind: str, user: User | None
+) -> Ends:
     """
     Return the ends of an edge, both of them there.
 
     Raises:
-        AssetNotFoundException: one isn't; with suggestions.
+        AssetNotFoundException: one isn't; with suggestions of what *user* may read.
         InvalidReferenceException: the source is a tag, or both ends are one asset.
     """
     _, from_number, from_tag = split(*source)
@@ -58,9 +61,9 @@ def ends_of(connection: sa.Connection, source: End, target: End, kind: str) -> E
             asset_uri=reference_for(*source),
             code=Code.MALFORMED_REFERENCE,
         )
-    from_key = key_of(connection, source[0], from_number)
+    from_key = key_of(connection, source[0], from_number, user)
     _, to_number, to_tag = split(*target)
-    to_key = key_of(connection, target[0], to_number)
+    to_key = key_of(connection, target[0], to_number, user)
     return Ends(source, target, from_key, from_number or 0, to_key, to_number, to_tag, kind)
 
 
@@ -77,16 +80,17 @@ _KEY: Final = (
 )
 
 
-def key_of(connection: sa.Connection, asset_id: str, number: int | None) -> int:
+def key_of(connection: sa.Connection, asset_id: str, number: int | None, user: User | None) -> int:
     """
     Return the key of the asset's row, which has a version *number* unless that is None.
 
     Raises:
-        AssetNotFoundException: it isn't there, or has no such version; with suggestions.
+        AssetNotFoundException: it isn't there, or has no such version; with suggestions of what *user* may
+            read.
     """
     row = connection.execute(_KEY, {"asset_id": asset_id, "number": number}).first()
     if row is None:
-        near = reading.suggestions(connection, asset_id, 5)
+        near = reading.suggestions(connection, asset_id, user=user)
         raise not_found(
             f"the catalogue has no asset {shown(asset_id)}",
             reference_for(asset_id),

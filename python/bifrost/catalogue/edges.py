@@ -38,6 +38,7 @@ from bifrost.errors import (
     UnsupportedOperationException,
 )
 from bifrost.model.entity_reference import reference_for
+from bifrost.model.permissions import User, name_of
 
 DEPENDENCY: Final = "dependency"
 """The relationship_type of an edge for which none is given."""
@@ -52,7 +53,7 @@ def add(
     relationship_type: str = DEPENDENCY,
     metadata: Mapping[str, Any] | None = None,
     *,
-    by: str = "",
+    user: User | None = None,
     now_us: int,
 ) -> Relationship:
     """
@@ -65,7 +66,7 @@ def add(
         relationship_type: A word of the caller's.
         metadata: `purpose`; `optional` (true: weak) or `strength` (which wins) of `strong`, `weak`
             and `reference`; and whatever else JSON can say in 64 kB.
-        by: Who adds it.
+        user: Who adds it, and may read what is suggested for an end that is not there.
         now_us: The time, in microseconds since the epoch.
 
     Raises:
@@ -77,8 +78,9 @@ def add(
     uri = reference_for(*source)
     kind = checked_kind(relationship_type, uri)
     values = checked_values(metadata, uri)
+    by = name_of(user)
     checked_text(by, "created_by", uri)
-    ends = ends_of(connection, source, target, kind)
+    ends = ends_of(connection, source, target, kind, user)
     if find(connection, ends) is not None:
         raise ConflictException(
             f"there is a {ends} already: update it instead",
@@ -102,6 +104,7 @@ def update(
     metadata: Mapping[str, Any] | None = None,
     *,
     replace: bool = False,
+    user: User | None = None,
     now_us: int,
 ) -> Relationship:
     """
@@ -118,7 +121,7 @@ def update(
     """
     uri = reference_for(*source)
     kind = checked_kind(relationship_type, uri)
-    ends, row = _there(connection, source, target, kind)
+    ends, row = _there(connection, source, target, kind, user)
     old = _relationship(ends, row)
     merged = dict(metadata or {}) if replace else _merged(old.metadata, metadata or {})
     values = checked_values(merged, uri)
@@ -141,6 +144,7 @@ def remove(
     target: End,
     relationship_type: str = DEPENDENCY,
     *,
+    user: User | None = None,
     now_us: int,
 ) -> Relationship:
     """
@@ -151,7 +155,7 @@ def remove(
         UnsupportedOperationException: a version's file says it; that is written once.
     """
     kind = checked_kind(relationship_type, reference_for(*source))
-    ends, row = _there(connection, source, target, kind)
+    ends, row = _there(connection, source, target, kind, user)
     connection.execute(sa.delete(relationships).where(*_IS_IT), _place(row))
     changes.record(connection, [ends.from_key], now_us)
     return _relationship(ends, row)
@@ -168,10 +172,10 @@ def _merged(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _there(
-    connection: sa.Connection, source: End, target: End, kind: str
+    connection: sa.Connection, source: End, target: End, kind: str, user: User | None
 ) -> tuple[Ends, dict[str, Any]]:
     """Return the added edge of these ends, and its row."""
-    ends = ends_of(connection, source, target, kind)
+    ends = ends_of(connection, source, target, kind, user)
     row = find(connection, ends)
     if row is None:
         raise not_found(f"there is no {ends}", ends.uri, [])

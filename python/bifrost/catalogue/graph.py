@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from bifrost.catalogue import analysis, edge_ends, walks, whole_graph
+from bifrost.catalogue import access, analysis, edge_ends, walks, whole_graph
 from bifrost.catalogue.analysis import Affected, GraphDiff, Reached
 from bifrost.catalogue.database import Database
 from bifrost.catalogue.edge_values import STRENGTHS
@@ -16,6 +16,7 @@ from bifrost.catalogue.graphs import GraphEdge, Node, Subgraph
 from bifrost.catalogue.records import NEWEST, End, VersionPolicy
 from bifrost.catalogue.relationships import split
 from bifrost.catalogue.whole_graph import Cycle, Orphan
+from bifrost.model.permissions import User
 
 Strengths = Iterable[str] | None
 """Some of `strong`, `weak` and `reference`; None for all."""
@@ -29,10 +30,14 @@ class Graph:
     A method raises `AssetNotFoundException` for an asset that isn't there, and `CatalogueError` where
     the database fails. Those that look at every asset at once (`cycles`, and `order`) need the extra
     `graph`, and raise `ConfigurationError` without it.
+
+    What *user* may not read is as if it weren't there, and so is what only it leads to; a method that is
+    asked about it raises `PermissionDeniedException`. None asks without rules.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, user: User | None = None) -> None:
         self._database = database
+        self._user = user
 
     def dependencies(
         self,
@@ -46,7 +51,12 @@ class Graph:
         """Return what the version needs, itself not, nearest first; at most *depth* edges away."""
         with self._asked((asset_id, version)) as connection:
             return analysis.dependencies(
-                connection, [(asset_id, version)], depth=depth, strengths=strengths, policy=policy
+                connection,
+                [(asset_id, version)],
+                depth=depth,
+                strengths=strengths,
+                policy=policy,
+                user=self._user,
             )
 
     def dependents(
@@ -70,6 +80,7 @@ class Graph:
                 depth=depth,
                 strengths=strengths,
                 every_version=every_version,
+                user=self._user,
             )
 
     def impact(
@@ -86,7 +97,9 @@ class Graph:
         With a version, those that would be affected if it were gone.
         """
         with self._asked((asset_id, version)) as connection:
-            return analysis.impact(connection, asset_id, version, depth=depth, strengths=strengths)
+            return analysis.impact(
+                connection, asset_id, version, depth=depth, strengths=strengths, user=self._user
+            )
 
     def orphans(
         self, *, types: Iterable[str] | None = None, after: str = "", limit: int = 1000
@@ -97,12 +110,14 @@ class Graph:
         The last one's id is the next page's *after*.
         """
         with self._database.read() as connection:
-            return whole_graph.orphans(connection, types=types, after=after, limit=limit)
+            return whole_graph.orphans(
+                connection, types=types, after=after, limit=limit, user=self._user
+            )
 
     def cycles(self, *, strengths: Strengths = STRENGTHS[:1]) -> list[Cycle]:
         """Return every set of versions that need each other, with one way around for each."""
         with self._database.read() as connection:
-            return whole_graph.cycles(connection, strengths=strengths)
+            return whole_graph.cycles(connection, strengths=strengths, user=self._user)
 
     def order(
         self, roots: Iterable[End] | None = None, *, strengths: Strengths = STRENGTHS[:1]
@@ -115,7 +130,7 @@ class Graph:
         """
         given = None if roots is None else list(roots)
         with self._asked(*(given or ())) as connection:
-            return whole_graph.order(connection, given, strengths=strengths)
+            return whole_graph.order(connection, given, strengths=strengths, user=self._user)
 
     def path(
         self, source: End, target: End, *, strengths: Strengths = None
@@ -126,12 +141,12 @@ class Graph:
         A target without a number is any version of the asset. Both the same: no edges.
         """
         with self._asked(source, target) as connection:
-            return analysis.path(connection, source, target, strengths=strengths)
+            return analysis.path(connection, source, target, strengths=strengths, user=self._user)
 
     def diff(self, before: End, after: End, *, strengths: Strengths = None) -> GraphDiff:
         """Return how what *after* needs, at any depth, differs from what *before* needs."""
         with self._asked(before, after) as connection:
-            return analysis.diff(connection, before, after, strengths=strengths)
+            return analysis.diff(connection, before, after, strengths=strengths, user=self._user)
 
     def subgraph(
         self,
@@ -149,13 +164,17 @@ class Graph:
         given = None if roots is None else list(roots)
         with self._asked(*(given or ())) as connection:
             if given is not None and direction == "in":
-                return walks.back(connection, given, depth=depth, strengths=strengths)
-            return walks.forth(connection, given, depth=depth, strengths=strengths)
+                return walks.back(
+                    connection, given, depth=depth, strengths=strengths, user=self._user
+                )
+            return walks.forth(connection, given, depth=depth, strengths=strengths, user=self._user)
 
     @contextmanager
     def _asked(self, *ends: End) -> Iterator[sa.Connection]:
-        """Lend a connection, once it is clear that *ends* are there."""
+        """Lend a connection, once it is clear that *ends* are there, and may be read."""
         with self._database.read() as connection:
             for end in ends:
-                edge_ends.key_of(connection, *split(*end)[:2])
+                edge_ends.key_of(connection, *split(*end)[:2], self._user)
+            if ends and self._user is not None:
+                access.check(connection, self._user, [end[0] for end in ends], "read")
             yield connection

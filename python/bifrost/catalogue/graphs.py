@@ -175,6 +175,11 @@ class Subgraph(NamedTuple):
             edges=[edge for edge in self.edges if edge.source in nodes and edge.target in nodes],
         )
 
+    def through(self, kept: Callable[[Node], bool]) -> Subgraph:
+        """Return the part that is reached from roots that are *kept* by way of nodes that are."""
+        roots = tuple(filter(kept, self.roots))
+        return self._replace(roots=roots).only(kept).within(len(self.nodes))
+
     def leading_to(self, wanted: Callable[[Node, NodeInfo], bool]) -> Subgraph:
         """Return the part from which the walk comes to a *wanted* node."""
         arrivals: dict[Node, list[Node]] = {}

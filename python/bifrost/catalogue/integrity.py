@@ -13,10 +13,12 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from bifrost.catalogue import changes, whole_graph
+from bifrost.catalogue.access import readable
 from bifrost.catalogue.relationships import ADDED, version_of
 from bifrost.catalogue.schema import assets, relationships, version_status, versions
 from bifrost.errors import ConfigurationError
 from bifrost.model.entity_reference import LATEST, reference_for
+from bifrost.model.permissions import User
 
 _edge = relationships.alias("edge")
 _source = assets.alias("source")
@@ -108,14 +110,19 @@ _ALL: Final = (
 _BREAKS: Final = sa.select(_ALL).where(_ALL.c.kind.is_not(None))
 
 
-def validate_relationships(connection: sa.Connection) -> list[Break]:
+def validate_relationships(connection: sa.Connection, *, user: User | None = None) -> list[Break]:
     """
     Return every break, errors before warnings. Three statements at most, over every edge.
 
-    Strong cycles are looked for only where rustworkx is installed; a warning says so where not.
+    Strong cycles are looked for only where rustworkx is installed; a warning says so where not. Breaks
+    that name what *user* may not read are left out, at the cost of `access.read`; None asks without
+    rules.
     """
-    found = [_break(row) for row in connection.execute(_BREAKS)]
-    found += _cycles(connection)
+    rows = connection.execute(_BREAKS).all()
+    ends = [[end for end in (row.from_id, row.to_id) if end is not None] for row in rows]
+    may_read = readable(connection, user, {end for pair in ends for end in pair})
+    found = [_break(row) for row, pair in zip(rows, ends, strict=True) if all(map(may_read, pair))]
+    found += _cycles(connection, user)
     return sorted(found, key=lambda each: each.is_warning)
 
 
@@ -167,9 +174,9 @@ def _remedy(row: sa.Row[Any], source: str, target: str) -> str:
     return f"publish a version of {reference_for(row.from_id)} that names {newest}"
 
 
-def _cycles(connection: sa.Connection) -> list[Break]:
+def _cycles(connection: sa.Connection, user: User | None) -> list[Break]:
     try:
-        found = whole_graph.cycles(connection)
+        found = whole_graph.cycles(connection, user=user)
     except ConfigurationError as error:
         return [
             Break(

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from bifrost.catalogue.access import readable
 from bifrost.catalogue.schema import publishes
 from bifrost.errors import AssetNotFoundException, Code
+from bifrost.model.permissions import User, name_of
 
 DRAFT: Final = "draft"
 VALIDATED: Final = "validated"
@@ -17,6 +20,8 @@ REGISTERED: Final = "registered"
 POST_REGISTERED: Final = "post-registered"
 ABORTED: Final = "aborted"
 """The stages of a publish."""
+
+_MOST_LOOKED_AT: Final = 10_000
 
 
 class PublishRow(NamedTuple):
@@ -46,6 +51,11 @@ class PublishRow(NamedTuple):
     created_us: int
     created_by: str
     updated_us: int
+
+    @property
+    def asset_ids(self) -> list[str]:
+        """The assets that it makes versions of, in the drafts' order."""
+        return [data["draft"]["asset_id"] for data in self.drafts]
 
 
 _COLUMNS: Final = (
@@ -96,11 +106,26 @@ def by_key(connection: sa.Connection, idempotency_key: str) -> PublishRow | None
     return None if row is None else _row(row)
 
 
-def listing(connection: sa.Connection, stage: str | None, limit: int) -> list[PublishRow]:
-    """Return up to *limit* publishes, those of one *stage* only if given, last moved first."""
+def listing(
+    connection: sa.Connection, stage: str | None, limit: int, user: User | None = None
+) -> list[PublishRow]:
+    """
+    Return up to *limit* publishes, those of one *stage* only if given, last moved first.
+
+    Where a *user* is given, of those that they began, or whose assets they may read, among the last
+    10,000.
+    """
     statement = _LISTING if stage is None else _LISTING_OF_STAGE
-    rows = connection.execute(statement, {"limit": limit, "of_stage": stage})
-    return [_row(row) for row in rows]
+    looked_at = limit if user is None else max(limit, _MOST_LOOKED_AT)
+    rows = [
+        _row(row) for row in connection.execute(statement, {"limit": looked_at, "of_stage": stage})
+    ]
+    may_read = readable(connection, user, {each for row in rows for each in row.asset_ids})
+    own = name_of(user)
+    seen = (
+        row for row in rows if (own and row.created_by == own) or all(map(may_read, row.asset_ids))
+    )
+    return list(islice(seen, limit))
 
 
 def add(connection: sa.Connection, row: PublishRow) -> None:

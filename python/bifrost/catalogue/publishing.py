@@ -38,6 +38,7 @@ from bifrost.errors import (
     ConflictException,
 )
 from bifrost.model.entity_reference import LATEST, reference_for
+from bifrost.model.permissions import User
 
 _PLACING: Final = 16
 
@@ -49,19 +50,22 @@ def publish(
     store: Store,
     first_stage: str,
     strengths: Strengths = DEFAULTS,
+    *,
+    user: User | None = None,
 ) -> tuple[list[VersionRecord], Placed]:
     """
     Write *batch* within the caller's transaction; return one record for each, and what was placed.
 
     A publication that changes nothing makes no version: its record is the newest one's. Staged files
-    are put in place last, when nothing else can fail but the database.
+    are put in place last, when nothing else can fail but the database. Suggestions are of what *user*
+    may read.
 
     Raises:
         AssetNotFoundException: a dependency names what is neither there nor in the batch.
         ConflictException: an `expected_version` is no longer the newest.
         StorageException: files can't be put in place. What was placed is taken back.
     """
-    plan = _Plan(connection, batch, now_us, store, first_stage, strengths)
+    plan = _Plan(connection, batch, now_us, store, first_stage, strengths, user=user)
     records = [plan.add(item) for item in batch]
     placed = Placed(store, plan.moves)
     try:
@@ -112,8 +116,11 @@ class _Plan:
         store: Store,
         first_stage: str,
         strengths: Strengths,
+        *,
+        user: User | None,
     ) -> None:
         self._connection = connection
+        self._user = user
         self._now_us = now_us
         self._store = store
         self._first_stage = first_stage
@@ -287,7 +294,7 @@ class _Plan:
         for record, edges in self._versions:
             for position, edge in enumerate(edges):
                 if edge.asset_id not in keys:
-                    raise _dangling(self._connection, record, edge)
+                    raise _dangling(self._connection, record, edge, self._user)
                 number = reading.as_number(edge.version)
                 if number is not None:
                     pins[edge.asset_id, edge.version] = (record, edge)
@@ -305,7 +312,7 @@ class _Plan:
         found = reading.resolve(self._connection, list(pins), NEWEST)
         for outcome, (record, edge) in zip(found, pins.values(), strict=True):
             if not isinstance(outcome, VersionRecord):
-                raise _dangling(self._connection, record, edge)
+                raise _dangling(self._connection, record, edge, self._user)
 
     def _execute(self, statement: sa.Executable, rows: list[dict[str, Any]]) -> None:
         if rows:
@@ -410,10 +417,10 @@ def _dependency_row(
 
 
 def _dangling(
-    connection: sa.Connection, record: VersionRecord, edge: Dependency
+    connection: sa.Connection, record: VersionRecord, edge: Dependency, user: User | None
 ) -> AssetNotFoundException:
     reference = reference_for(edge.asset_id, edge.version)
-    near = reading.suggestions(connection, edge.asset_id, 5)
+    near = reading.suggestions(connection, edge.asset_id, user=user)
     return AssetNotFoundException(
         f"asset {shown(record.asset_id)} needs {reference}, which is neither in the catalogue nor "
         "in this batch: publish it before or with it",

@@ -15,7 +15,7 @@ from bifrost.catalogue.integrity import Break
 from bifrost.catalogue.records import NEWEST, Dependency, Dependent, End, VersionPolicy
 from bifrost.catalogue.strengths import Strengths
 from bifrost.catalogue.syncing import Difference
-from bifrost.model.permissions import User, name_of
+from bifrost.model.permissions import User
 
 
 class RelationshipCalls:
@@ -27,8 +27,12 @@ class RelationshipCalls:
 
     @property
     def graph(self) -> Graph:
-        """All relationships as one graph, and what can be asked about it."""
-        return Graph(self._database)
+        """All relationships as one graph, and what can be asked about it, without rules."""
+        return self.graph_for(None)
+
+    def graph_for(self, user: User | None) -> Graph:
+        """Return the graph as *user* may read it; None asks without rules."""
+        return Graph(self._database, user)
 
     def closure(
         self, roots: Iterable[tuple[str, str | None]], policy: VersionPolicy = NEWEST
@@ -121,7 +125,7 @@ class RelationshipCalls:
                 target,
                 relationship_type,
                 metadata,
-                by=name_of(user),
+                user=user,
                 now_us=self._now_us(),
             )
 
@@ -150,6 +154,7 @@ class RelationshipCalls:
                 relationship_type,
                 metadata,
                 replace=replace,
+                user=user,
                 now_us=self._now_us(),
             )
 
@@ -170,7 +175,12 @@ class RelationshipCalls:
         with self._database.write() as connection:
             self._may_relate(connection, user, source)
             return edges.remove(
-                connection, source, target, relationship_type, now_us=self._now_us()
+                connection,
+                source,
+                target,
+                relationship_type,
+                user=user,
+                now_us=self._now_us(),
             )
 
     def sync_relationships(
@@ -199,7 +209,7 @@ class RelationshipCalls:
                 dependencies,
                 self.strengths,
                 dry_run=dry_run,
-                by=name_of(user),
+                user=user,
                 now_us=self._now_us(),
             )
 
@@ -208,10 +218,14 @@ class RelationshipCalls:
         with self._database.read() as connection:
             return syncing.located(connection, locations)
 
-    def validate_relationships(self) -> list[Break]:
-        """Return everything that is wrong with relationships, each with its remedy."""
+    def validate_relationships(self, *, user: User | None = None) -> list[Break]:
+        """
+        Return everything that is wrong with relationships, each with its remedy.
+
+        What names an asset that *user* may not read is left out; None asks without rules.
+        """
         with self._database.read() as connection:
-            return integrity.validate_relationships(connection)
+            return integrity.validate_relationships(connection, user=user)
 
     def _may_relate(self, connection: Any, user: User | None, source: End) -> None:
         if user is not None:

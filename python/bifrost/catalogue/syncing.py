@@ -26,6 +26,7 @@ from bifrost.catalogue.relationships import FROM_FILE, split, version_of
 from bifrost.catalogue.schema import assets, relationships, versions
 from bifrost.catalogue.strengths import Strengths, strength_of
 from bifrost.model.entity_reference import reference_for
+from bifrost.model.permissions import User, name_of
 
 
 class Said(NamedTuple):
@@ -65,7 +66,7 @@ def sync(
     strengths: Strengths,
     *,
     dry_run: bool,
-    by: str,
+    user: User | None,
     now_us: int,
 ) -> Difference:
     """
@@ -76,13 +77,13 @@ def sync(
     Raises:
         AssetNotFoundException: there is no such version, or a dependency is on nothing.
     """
-    key = key_of(connection, *version)
+    key = key_of(connection, *version, user)
     before = _rows(connection, key, version[1])
     wanted = [Said(each, strength_of(strengths, each.kind)) for each in dict.fromkeys(dependencies)]
     found = _difference(version, [_said(row) for row in before], wanted)
     in_order = [_said(row) for row in before] == wanted
     if not dry_run and not in_order:
-        _write(connection, (key, version[1]), wanted, before, (by, now_us))
+        _write(connection, (key, version[1]), wanted, before, (name_of(user), now_us))
         changes.record(connection, [key], now_us)
     return found
 

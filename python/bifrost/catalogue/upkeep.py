@@ -26,6 +26,7 @@ from bifrost.catalogue.schema import (
 )
 from bifrost.errors import AssetNotFoundException, Code, ConflictException
 from bifrost.model.entity_reference import reference_for
+from bifrost.model.permissions import User, name_of
 
 _SHOWN_DEPENDENTS: Final = 5
 _SET: Final = (
@@ -47,6 +48,7 @@ def set_metadata(
     *,
     replace: bool,
     now_us: int,
+    user: User | None = None,
 ) -> dict[str, Any]:
     """
     Set the keys of *metadata* in the asset's, those of value None removed; return all of it then.
@@ -57,7 +59,7 @@ def set_metadata(
         AssetNotFoundException: no such asset.
         InvalidTraitsException: a value can't be stored.
     """
-    key, asset = existing(connection, asset_id)
+    key, asset = existing(connection, asset_id, user)
     if not isinstance(metadata, Mapping):
         raise invalid(
             asset_id, "metadata", f"expected names and values, got {type(metadata).__name__}"
@@ -72,14 +74,21 @@ def set_metadata(
     return dict(json.loads(text))
 
 
-def set_deprecated(connection: sa.Connection, asset_id: str, deprecated: bool, now_us: int) -> None:
+def set_deprecated(
+    connection: sa.Connection,
+    asset_id: str,
+    deprecated: bool,
+    now_us: int,
+    *,
+    user: User | None = None,
+) -> None:
     """
     Mark the asset as one that people should not use, or undo that. Within the caller's transaction.
 
     Raises:
         AssetNotFoundException: no such asset.
     """
-    key, asset = existing(connection, asset_id)
+    key, asset = existing(connection, asset_id, user)
     if asset.deprecated != deprecated:
         connection.execute(_DEPRECATE, {"of_key": key, "new_deprecated": deprecated})
         changes.record(connection, [key], now_us)
@@ -98,7 +107,9 @@ _DEPENDENTS: Final = (
 )
 
 
-def delete(connection: sa.Connection, asset_id: str, user: str, now_us: int) -> int:
+def delete(
+    connection: sa.Connection, asset_id: str, now_us: int, *, user: User | None = None
+) -> int:
     """
     Remove the asset and every version of it; return the newest version's number.
 
@@ -109,7 +120,7 @@ def delete(connection: sa.Connection, asset_id: str, user: str, now_us: int) -> 
         AssetNotFoundException: no such asset.
         ConflictException: another asset has a relationship to it, of whatever strength.
     """
-    key, asset = existing(connection, asset_id)
+    key, asset = existing(connection, asset_id, user)
     needed_by = connection.execute(_DEPENDENTS, {"of_key": key}).scalars().all()
     if needed_by:
         more = ", …" if len(needed_by) > _SHOWN_DEPENDENTS else ""
@@ -133,20 +144,22 @@ def delete(connection: sa.Connection, asset_id: str, user: str, now_us: int) -> 
     connection.execute(sa.delete(assets).where(assets.c.key == key))
     connection.execute(sa.delete(deleted_assets).where(deleted_assets.c.id == asset_id))
     row = {"id": asset_id, "asset": key, "latest_version": asset.latest_version}
-    connection.execute(sa.insert(deleted_assets), {**row, "at": now_us, "by": user})
+    connection.execute(sa.insert(deleted_assets), {**row, "at": now_us, "by": name_of(user)})
     return asset.latest_version
 
 
-def existing(connection: sa.Connection, asset_id: str) -> tuple[int, AssetRecord]:
+def existing(
+    connection: sa.Connection, asset_id: str, user: User | None
+) -> tuple[int, AssetRecord]:
     """
     Return the asset and its row's key.
 
     Raises:
-        AssetNotFoundException: no such asset; with suggestions.
+        AssetNotFoundException: no such asset; with suggestions of what *user* may read.
     """
     asset = reading.found(connection, [asset_id]).get(asset_id)
     if asset is None:
-        near = reading.suggestions(connection, asset_id, 5)
+        near = reading.suggestions(connection, asset_id, user=user)
         raise AssetNotFoundException(
             NoSuchAsset(asset_id).message,
             asset_uri=reference_for(asset_id[:1000]),

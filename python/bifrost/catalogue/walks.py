@@ -5,6 +5,8 @@ The part of the graph that is reached from somewhere, in one statement.
 A node is a version of an asset: what floats is followed to the version it means today. The number 0
 stands for the whole asset: where an asset has no version yet, and, in walks against the arrows, for
 any of its versions, because what was added to the whole asset holds for all of them.
+
+What somebody may not read is as if it weren't there: what is behind it is not reached.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from bifrost.catalogue.access import readable
 from bifrost.catalogue.dialect import driver_rows, each_row, number_item, text_item
 from bifrost.catalogue.edge_values import ORIGINS, STRENGTHS, strength_mask
 from bifrost.catalogue.graphs import GraphEdge, Node, NodeInfo, Subgraph
@@ -27,6 +30,7 @@ from bifrost.catalogue.relationships import (
     version_of,
 )
 from bifrost.catalogue.schema import Text, assets, relationships
+from bifrost.model.permissions import User
 
 # Walked with their distances up to here; cut to size afterwards from there on. (A node is walked
 # once for each distance it has: in a graph with cycles they never end.)
@@ -168,16 +172,20 @@ def forth(
     policy: VersionPolicy = NEWEST,
     depth: int | None = None,
     strengths: Iterable[str] | None = None,
+    user: User | None = None,
 ) -> Subgraph:
     """
-    Return what *roots* need, to any depth or to *depth* edges away. One statement.
+    Return what *roots* need, to any depth or to *depth* edges away.
 
-    Roots that don't exist are not in it. None for roots: every asset's newest version.
+    Roots that don't exist are not in it. None for roots: every asset's newest version. One statement;
+    with a *user*, those of `access.read` too.
     """
     if roots is None:
-        return _subgraph(connection, _FORTH_FROM_ALL, [], policy, None, strengths)
+        found = _subgraph(connection, _FORTH_FROM_ALL, [], policy, None, strengths)
+        return _seen(connection, found, user)
     pairs = [split(*root) for root in roots]
-    return _subgraph(connection, _FORTH, pairs, policy, depth, strengths)
+    found = _subgraph(connection, _FORTH, pairs, policy, depth, strengths)
+    return _seen(connection, found, user, depth)
 
 
 def back(
@@ -187,14 +195,27 @@ def back(
     policy: VersionPolicy = NEWEST,
     depth: int | None = None,
     strengths: Iterable[str] | None = None,
+    user: User | None = None,
 ) -> Subgraph:
     """
-    Return what needs *roots*, to any depth or to *depth* edges away. One statement.
+    Return what needs *roots*, to any depth or to *depth* edges away. As many statements as `forth`.
 
     A root without a version is the whole asset: any of its versions.
     """
     pairs = [split(asset_id, "0" if version is None else version) for asset_id, version in roots]
-    return _subgraph(connection, _BACK, pairs, policy, depth, strengths)
+    found = _subgraph(connection, _BACK, pairs, policy, depth, strengths)
+    return _seen(connection, found, user, depth)
+
+
+def _seen(
+    connection: sa.Connection, found: Subgraph, user: User | None, depth: int | None = None
+) -> Subgraph:
+    """Return the part of *found* that *user* may read and that is at most *depth* edges away then."""
+    if user is not None:
+        may_read = readable(connection, user, {node.asset_id for node in found.nodes})
+        if not all(may_read(node.asset_id) for node in found.nodes):
+            found = found.through(lambda node: may_read(node.asset_id))
+    return found if depth is None else found.within(depth)
 
 
 def reaches(
@@ -247,8 +268,7 @@ def _subgraph(
             near = places[row[:2]]
             ends = (far, near) if backwards else (near, far)
             edges[row[:2] + row[9:12]] = _edge_between(*ends, row[13:])
-    found = Subgraph(tuple(dict.fromkeys(found_roots)), nodes, list(edges.values()), backwards)
-    return found if depth is None else found.within(depth)
+    return Subgraph(tuple(dict.fromkeys(found_roots)), nodes, list(edges.values()), backwards)
 
 
 def _edge_between(source: Node, target: Node, said: Sequence[Any]) -> GraphEdge:

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Questions about every asset at once: cycles, an order, what nothing needs."""
+"""
+Questions about every asset at once: cycles, an order, what nothing needs.
+
+Where a *user* is given, what they may not read is as if it weren't there, and there are statements to
+find that out (`access.read`); None asks without rules.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from bifrost.catalogue import walks
+from bifrost.catalogue.access import readable
 from bifrost.catalogue.dialect import driver_rows, each_text
 from bifrost.catalogue.edge_values import STRENGTHS, strength_mask
 from bifrost.catalogue.graphs import Node, Subgraph
@@ -18,6 +24,7 @@ from bifrost.catalogue.records import NEWEST
 from bifrost.catalogue.relationships import number_of, of_strengths, policy_parameters
 from bifrost.catalogue.schema import assets, relationships
 from bifrost.errors import Code, ConfigurationError, ConflictException
+from bifrost.model.permissions import User
 
 _DENSE: Final = 1_000_000
 _REQUIRED: Final = STRENGTHS[:1]
@@ -96,7 +103,10 @@ _SUSPECT_EDGES: Final = (
 
 
 def cycles(
-    connection: sa.Connection, *, strengths: Iterable[str] | None = _REQUIRED
+    connection: sa.Connection,
+    *,
+    strengths: Iterable[str] | None = _REQUIRED,
+    user: User | None = None,
 ) -> list[Cycle]:
     """
     Return every set of versions that need each other by edges of these *strengths*, by id.
@@ -122,7 +132,9 @@ def cycles(
         "keys": json.dumps([str(key) for key in suspects]),
         **policy_parameters(NEWEST),
     }
-    return _cycles_among(library, connection.execute(_SUSPECT_EDGES, parameters).all())
+    rows = connection.execute(_SUSPECT_EDGES, parameters).all()
+    may_read = readable(connection, user, {end for row in rows for end in (row[0], row[3])})
+    return _cycles_among(library, [row for row in rows if may_read(row[0]) and may_read(row[3])])
 
 
 def _suspects(library: ModuleType, pairs: Sequence[tuple[Any, ...]], largest: int) -> list[int]:
@@ -207,6 +219,7 @@ def order(
     roots: Iterable[tuple[str, str | None]] | None = None,
     *,
     strengths: Iterable[str] | None = _REQUIRED,
+    user: User | None = None,
 ) -> list[Node]:
     """
     Return what *roots* need and themselves, so that everything comes after what it needs.
@@ -218,7 +231,7 @@ def order(
         ConflictException: there is no order, because versions need each other; it spells out how.
     """
     library = rustworkx()
-    found = walks.forth(connection, roots, strengths=strengths)
+    found = walks.forth(connection, roots, strengths=strengths, user=user)
     # In the order of the ids, so that equal graphs give equal answers.
     nodes = sorted(found.nodes)
     index = {node: place for place, node in enumerate(nodes)}
@@ -273,13 +286,22 @@ def orphans(
     types: Iterable[str] | None = None,
     after: str = "",
     limit: int = 1000,
+    user: User | None = None,
 ) -> list[Orphan]:
     """
     Return up to *limit* assets that no version of another one needs, strongly or weakly, by id.
 
     Shots are among them, unless *types* leave them out. The last one's id is the next page's
-    *after*. One statement.
+    *after*. One statement; one more for each *limit* of assets that *user* may not read. An asset
+    that only such assets need is no orphan.
     """
     wanted = None if types is None else json.dumps(list(types))
-    parameters = {"types": wanted, "after": after, "limit": limit}
-    return [Orphan(*row) for row in connection.execute(_ORPHANS, parameters)]
+    found: list[Orphan] = []
+    while True:
+        parameters = {"types": wanted, "after": after, "limit": limit}
+        page = [Orphan(*row) for row in connection.execute(_ORPHANS, parameters)]
+        may_read = readable(connection, user, [each.asset_id for each in page])
+        found += [each for each in page if may_read(each.asset_id)]
+        if len(found) >= limit or len(page) < limit:
+            return found[:limit]
+        after = page[-1].asset_id

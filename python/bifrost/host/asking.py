@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from bifrost.context import Context, ContextSnapshot, Given, effective, login_name
+from bifrost.context import Context, ContextSnapshot, Given, effective
 from bifrost.errors import (
     AssetException,
     AssetNotFoundException,
@@ -52,8 +52,7 @@ class Asking:
 
     def _user(self, context: Given) -> Any:
         """Return who asks: proved by a token, or as the context says, else who is logged in."""
-        snapshot = self.session.authenticated(effective(context))
-        return snapshot.who or login_name()
+        return self.session.user(context)
 
     def _named(self, context: Context | None) -> Any:
         """Return who asks, if they say so or prove it; None for whoever began what is gone on with."""
@@ -67,14 +66,14 @@ class Asking:
         """Let every cache forget what it has about an asset that was just changed."""
         self.session.invalidate([reference_for(asset_id)])
 
-    def _existing(self, asset_id: str) -> Any:
+    def _existing(self, asset_id: str, context: Given) -> Any:
         catalogue = self.session.own_catalogue("publishing")
         asset = catalogue.found([asset_id]).get(asset_id)
         if asset is None:
             raise _not_found(
                 f"the catalogue has no asset {asset_id!r}; register_asset makes one",
                 reference_for(asset_id),
-                catalogue.suggestions(asset_id),
+                catalogue.suggestions(asset_id, user=self._user(context)),
             )
         return asset
 
@@ -98,7 +97,7 @@ class Asking:
         if isinstance(found, Refused):
             raise denied(found)
         if not isinstance(found, VersionRecord):
-            near = catalogue.suggestions(asked.asset_id)
+            near = catalogue.suggestions(asked.asset_id, user=self._user(context))
             raise _not_found(found.message, asset_uri, near)
         return found
 
@@ -145,13 +144,13 @@ def raised(
     if snapshot.trace_id:
         details.setdefault("trace_id", snapshot.trace_id)
     if failure.code is Code.NOT_FOUND:
-        details.setdefault("suggestions", lambda: _suggested(session, asset_uri))
+        details.setdefault("suggestions", lambda: _suggested(session, asset_uri, snapshot))
     return Failure(failure.code, failure.message, failure.retryable, details).exception(asset_uri)
 
 
-def _suggested(session: Session, asset_uri: str) -> Sequence[str]:
+def _suggested(session: Session, asset_uri: str, snapshot: ContextSnapshot) -> Sequence[str]:
     try:
-        return session.suggestions(without_format_args(asset_uri))
+        return session.suggestions(without_format_args(asset_uri), snapshot)
     except BifrostError:
         return ()  # nothing to suggest is no second error
 

@@ -173,7 +173,7 @@ class PublishingCalls(Asking):
             "publishing"
         )  # before the reference: another manager's looks otherwise
         asset_id = parsed(asset_uri).asset_id
-        asset = self._existing(asset_id)
+        asset = self._existing(asset_id, context)
         draft = Draft(
             asset_id,
             asset.name,
@@ -252,9 +252,13 @@ class PublishingCalls(Asking):
     def publishes(
         self, *, stage: str | None = None, limit: int = 100, context: Context | None = None
     ) -> list[Publish]:
-        """Return publishes, of one *stage* if given, the last moved first."""
-        self._authenticate(context)
-        return self.session.publisher.list(stage=stage, limit=limit)
+        """
+        Return publishes, of one *stage* if given, the last moved first.
+
+        Those that who asks began, or whose assets they may read.
+        """
+        user = self._user(context)
+        return self.session.publisher.list(stage=stage, limit=limit, user=user)
 
     # What changes an asset without making a version
 

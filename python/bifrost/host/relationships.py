@@ -210,19 +210,24 @@ class RelationshipCalls(Asking):
 
     @recorded
     def validate_relationships(self, *, context: Context | None = None) -> list[Break]:
-        """Return everything that is wrong with relationships, errors first, each with its remedy."""
-        self._authenticate(context)
-        return self.session.own_catalogue("relationships").validate_relationships()
+        """
+        Return everything that is wrong with relationships, errors first, each with its remedy.
+
+        What names an asset that who asks may not read is left out.
+        """
+        catalogue = self.session.own_catalogue("relationships")
+        found: list[Break] = catalogue.validate_relationships(user=self._user(context))
+        return found
 
     @property
     def graph(self) -> Graph:
         """
         All relationships as one graph: dependencies, dependents, impact, orphans, cycles, order,
         path, diff. See `bifrost.catalogue.graph.Graph`; `bifrost.catalogue.export` writes pictures.
-        It knows every asset, also those that who asks, the active context, may not read.
+        What who asks, by the active context, may not read is as if it weren't there.
         """
-        self._authenticate(None)
-        return self.session.own_catalogue("the graph of relationships").graph
+        user = self._user(None)
+        return self.session.own_catalogue("the graph of relationships").graph_for(user)
 
     def _writing(
         self, layer: Any, relationship: Mapping[str, Any], context: Context | None
@@ -283,7 +288,7 @@ class RelationshipCalls(Asking):
             version = self._record(asset_uri, context)
             return version.asset_id, version.number
         self._check_readable(asked.asset_id, context)
-        self._existing(asked.asset_id)
+        self._existing(asked.asset_id, context)
         return asked.asset_id, None
 
 

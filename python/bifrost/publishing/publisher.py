@@ -308,9 +308,15 @@ class Publisher:
         """Return the publish. Raises `AssetNotFoundException`: there is none of that id."""
         return Publish.of(self._catalogue.publish_of(publish_id))
 
-    def list(self, *, stage: str | None = None, limit: int = 100) -> list[Publish]:
-        """Return up to *limit* publishes, of one *stage* if given, the last moved first."""
-        rows = self._catalogue.publishes(stage=stage, limit=limit)
+    def list(
+        self, *, stage: str | None = None, limit: int = 100, user: User | None = None
+    ) -> list[Publish]:
+        """
+        Return up to *limit* publishes, of one *stage* if given, the last moved first.
+
+        Those that *user* began, or whose assets they may read; None asks without rules.
+        """
+        rows = self._catalogue.publishes(stage=stage, limit=limit, user=user)
         return [Publish.of(row) for row in rows]
 
     # What they stand on
@@ -364,9 +370,8 @@ class Publisher:
     def _check_may_publish(self, row: PublishRow, user: User | None) -> None:
         if user is None:
             return
-        ids = [data["draft"]["asset_id"] for data in row.drafts]
-        allowed = self._catalogue.access(user, ids)
-        for asset_id in ids:
+        allowed = self._catalogue.access(user, row.asset_ids)
+        for asset_id in row.asset_ids:
             if (refused := allowed.refusal(asset_id, "publish")) is not None:
                 raise denied(refused)
 

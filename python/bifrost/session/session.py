@@ -14,10 +14,11 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bifrost.context import Context, ContextSnapshot, effective
+from bifrost.context import Context, ContextSnapshot, Given, effective, login_name
 from bifrost.errors import Code, UnsupportedOperationException
 from bifrost.forks import reset_in_child
 from bifrost.model.entity_reference import MANAGER, AssetReference, parse, reference_for
+from bifrost.model.permissions import User
 from bifrost.model.reply import Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.roots import AllowedRoots
@@ -213,6 +214,15 @@ class Session:
             self._verifier = Verifier(self.settings.access)
         return self._verifier.authenticate(snapshot)
 
+    def user(self, context: Given) -> User:
+        """
+        Return who asks: proved by a token, or as the context says, else who is logged in.
+
+        Raises:
+            PermissionDeniedException, ConfigurationError: as `authenticated`.
+        """
+        return self.authenticated(effective(context)).who or login_name()
+
     @property
     def manager_identifier(self) -> str:
         """The identifier of the manager that answers; "" while another's has not been started."""
@@ -258,18 +268,22 @@ class Session:
         found = self._reaching.found(lambda: self.catalogue.closure(roots, policy))
         return tuple(reference_for(*each) for each in found)
 
-    def suggestions(self, reference: str, limit: int = 5) -> list[str]:
+    def suggestions(
+        self, reference: str, context: Context | ContextSnapshot | None = None, limit: int = 5
+    ) -> list[str]:
         """
         Return references that may have been meant by one that leads nowhere, nearest first.
 
-        From the catalogue's search by text; where another manager answers, from what its caches hold.
+        From the catalogue's search by text, of what who asks may read; where another manager answers,
+        from what its caches hold.
         """
         if not self.uses_own_catalogue:
             return self._nearest_cached(reference, limit)
+        user = self.user(context)
         return [
             reference_for(found)
             for asked in _parsed([reference])
-            for found in self.catalogue.suggestions(asked.asset_id, limit)
+            for found in self.catalogue.suggestions(asked.asset_id, limit, user=user)
         ]
 
     def _nearest_cached(self, reference: str, limit: int) -> list[str]:

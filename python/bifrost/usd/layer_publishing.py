@@ -119,7 +119,7 @@ def publish(reach: Reach, session: Session, wishes: Wishes) -> PublishedLayers:
     for unit in units:
         check_writable(reach, unit)
     catalogue = session.own_catalogue("publishing")
-    plan = Plan(catalogue, units, allow_outdated=wishes.allow_outdated)
+    plan = Plan(catalogue, units, allow_outdated=wishes.allow_outdated, user=wishes.user)
     run = _Run(reach, catalogue, plan, wishes)
     publisher = Publisher(catalogue, actions=_actions(wishes), on_published=session.invalidate)
     made = run.publish(publisher)

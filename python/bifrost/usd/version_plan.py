@@ -15,6 +15,7 @@ from bifrost.catalogue.store import digest_of
 from bifrost.errors import AssetNotFoundException, Code, ConflictException
 from bifrost.forks import Mutex
 from bifrost.model.entity_reference import LATEST, parse, reference_for
+from bifrost.model.permissions import User
 from bifrost.publishing import Draft
 from bifrost.usd.publish_units import Unit
 
@@ -63,6 +64,7 @@ class Plan:
         catalogue: The catalogue. It is asked a few questions, however many units there are.
         units: What is to be published.
         allow_outdated: Whether edits of another version than the newest become the next one.
+        user: Who publishes, and may read what is suggested for an asset that is not there.
 
     Raises:
         AssetNotFoundException: an asset isn't there, and nobody said that it is new.
@@ -70,7 +72,12 @@ class Plan:
     """
 
     def __init__(
-        self, catalogue: Catalogue, units: Sequence[Unit], *, allow_outdated: bool = False
+        self,
+        catalogue: Catalogue,
+        units: Sequence[Unit],
+        *,
+        allow_outdated: bool = False,
+        user: User | None = None,
     ) -> None:
         self._catalogue, self._allow_outdated = catalogue, allow_outdated
         _check_different(units)
@@ -82,7 +89,7 @@ class Plan:
         self._numbers: dict[Unit, int] = {}
         self._by_id = {unit.asset_id: unit for unit in units}
         for unit, record in zip(units, newest, strict=True):
-            _check_type(catalogue, unit, found.get(unit.asset_id))
+            _check_type(catalogue, unit, found.get(unit.asset_id), user)
             self._planned[unit] = Planned(
                 unit,
                 numbers[unit.asset_id],
@@ -188,10 +195,12 @@ def _check_different(units: Iterable[Unit]) -> None:
             )
 
 
-def _check_type(catalogue: Catalogue, unit: Unit, asset: AssetRecord | None) -> None:
+def _check_type(
+    catalogue: Catalogue, unit: Unit, asset: AssetRecord | None, user: User | None
+) -> None:
     if asset is None:
         if not unit.asset_type and not unit.is_given:
-            raise _no_asset(catalogue, unit)
+            raise _no_asset(catalogue, unit, user)
     elif unit.asset_type not in ("", asset.asset_type):
         raise ConflictException(
             f"{unit.asset_id} is there already, and a {asset.asset_type}, no {unit.asset_type}: choose "
@@ -201,8 +210,8 @@ def _check_type(catalogue: Catalogue, unit: Unit, asset: AssetRecord | None) -> 
         )
 
 
-def _no_asset(catalogue: Catalogue, unit: Unit) -> AssetNotFoundException:
-    near = [reference_for(each) for each in catalogue.suggestions(unit.asset_id)]
+def _no_asset(catalogue: Catalogue, unit: Unit, user: User | None) -> AssetNotFoundException:
+    near = [reference_for(each) for each in catalogue.suggestions(unit.asset_id, user=user)]
     return AssetNotFoundException(
         f"the catalogue has no asset {unit.asset_id!r}: correct the reference, or say of which type the "
         f"new asset is: {reference_for(unit.asset_id)}?type=model",
