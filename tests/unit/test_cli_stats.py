@@ -7,6 +7,8 @@ import json
 import math
 import os
 import pty
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -242,6 +244,15 @@ def watching(*arguments, endpoint):
     )
 
 
+def _shown(terminal, deadline):
+    """Return some of what is shown on *terminal*, nothing once nobody shows anything on it any more."""
+    ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+    try:
+        return os.read(terminal, 65_536) if ready else b""
+    except OSError:  # EIO: the other end is closed
+        return b""
+
+
 def test_watching_on_a_terminal_redraws(endpoint):
     """
     On the terminal's other screen, which is left as it was.
@@ -250,16 +261,20 @@ def test_watching_on_a_terminal_redraws(endpoint):
     process = subprocess.Popen(
         [*WATCH, endpoint.url],
         stdout=child,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "160", "LINES": "60"},
     )
     os.close(child)
     seen = b""
     deadline = time.monotonic() + LIMIT_S
-    while seen.count(b"resolve_asset_path") < 2 and time.monotonic() < deadline:
-        seen += os.read(parent, 65_536)
-    process.send_signal(2)
-    process.communicate(timeout=LIMIT_S)
+    is_interrupted = False
+    # To the end, like a terminal: who writes to one that nobody reads waits.
+    while some := _shown(parent, deadline):
+        seen += some
+        if not is_interrupted and seen.count(b"resolve_asset_path") >= 2:
+            process.send_signal(signal.SIGINT)
+            is_interrupted = True
+    process.wait(timeout=LIMIT_S)
     os.close(parent)
 
     assert seen.count(b"resolve_asset_path") >= 2
