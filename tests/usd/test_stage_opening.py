@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
+import jwt
 import pytest
 from pxr import UsdUtils
 
@@ -195,6 +197,45 @@ show(
     ):
         assert message.startswith("InvalidTraitsException: mask: ")
         assert expected in message
+
+
+def test_masks_are_told_to_who_may_read_the_asset(show: Show, run, tmp_path: Path) -> None:
+    """
+    Who may only resolve it, a farm, opens it, and learns no names of masks.
+    """
+    file = tmp_path / "set.usda"
+    file.write_text(layer())
+    reference = bifrost_host.register_asset("set", "set", file, population_masks={"secret": ["/a"]})
+    key = tmp_path / "key"
+    key.write_text("thirty-two bytes or more of secret")
+    key.chmod(0o600)
+
+    def token(role: str) -> str:
+        claims = {"sub": role, "exp": time.time() + 600, "roles": [role]}
+        return jwt.encode(claims, key.read_text(), "HS256")
+
+    seen = run(
+        """
+def opened(token, mask):
+    return host.open_usd_stage(sys.argv[1], mask=mask, context=Context(access_token=token))
+viewer, farm = sys.argv[2:]
+show(viewer=raised(lambda: opened(viewer, "none")), farm=raised(lambda: opened(farm, "secret")),
+     farms=prims(opened(farm, ["/a"])))
+""",
+        reference,
+        token("viewer"),
+        token("resolve"),
+        env={
+            "BIFROST_ACCESS__TOKENS": "required",
+            "BIFROST_ACCESS__ALGORITHMS": "HS256",
+            "BIFROST_ACCESS__KEY_FILE": str(key),
+        },
+    )
+
+    assert "those are secret" in seen["viewer"]
+    assert seen["farm"].startswith("PermissionDeniedException")
+    assert "'read'" in seen["farm"]
+    assert ["/a"] == seen["farms"]
 
 
 def test_remembered_selections_are_made_and_masks_may_name_what_they_bring(show: Show, run) -> None:

@@ -14,6 +14,8 @@ from typing import Any, Final, TypeAlias
 
 from pxr import Ar, Sdf, Tf, Usd
 
+from bifrost.catalogue import Refused
+from bifrost.catalogue.access import denied
 from bifrost.context import Context, ContextSnapshot
 from bifrost.errors import AssetException, Code, InvalidTraitsException
 from bifrost.model.entity_reference import is_asset_reference, parse, without_format_args
@@ -179,7 +181,11 @@ def _published_mask(name: str, asker: Asker) -> list[str]:
         raise _bad_mask(f"{name[:200]!r} is no absolute path of a prim, such as /World/Hero", asker)
     resolved = asker.session.resolve([reference], asker.who).outcomes[0]
     version = getattr(resolved, "version", None)
-    [found] = asker.session.catalogue.resolve([(parse(reference).asset_id, version)])
+    [found] = asker.session.catalogue.resolve(
+        [(parse(reference).asset_id, version)], user=asker.user, actions=("read",)
+    )
+    if isinstance(found, Refused):
+        raise denied(found)
     masks: dict[str, list[str]] = getattr(found, "properties", {}).get("populationMasks", {})
     if name not in masks:
         known = f"those are {', '.join(sorted(masks))}" if masks else "it has none"

@@ -71,7 +71,7 @@ def history(host: BifrostHostInterface, subject: Subject) -> Panel:
     """
     Return the versions of an asset, the newest first: number, status, by whom, when, comment.
 
-    Two round trips, and one more where no cache knows that the asset may be read.
+    Four round trips.
 
     Raises:
         InvalidTraitsException: the subject is no asset.
@@ -80,7 +80,7 @@ def history(host: BifrostHostInterface, subject: Subject) -> Panel:
     """
     asset_id = _asset_id(subject)
     catalogue = host.session.own_catalogue("the history of versions")
-    host.resolve_asset(subject.pinned)  # raises where who asks may not read it
+    host.get_status(subject.pinned)  # raises where who asks may not read it
     versions = catalogue.versions(asset_id)
     statuses = catalogue.statuses([(each.asset_id, each.number) for each in versions])
     rows = tuple(
