@@ -7,8 +7,8 @@ are put together from all that are there. So `--only PART` measures one anew and
 `--missing` goes on where a run was interrupted. The exit code says whether everything could be measured, not
 whether every figure was reached: machines differ.
 
-On two cores that nobody else uses all of it takes about 40 minutes, and 15 more the first time, for
-the catalogues of a million assets, which stay in build/bench; with --quick about 12.
+On two cores all of it takes about 80 minutes, and 15 more the first time, for the catalogues of a million
+assets, which stay in build/bench; with --quick about 12.
 """
 
 from __future__ import annotations
