@@ -36,7 +36,8 @@ from bifrost.catalogue.schema import (
     version_status,
     versions,
 )
-from bifrost.model.entity_reference import LATEST
+from bifrost.errors import AssetNotFoundException, Code
+from bifrost.model.entity_reference import LATEST, reference_for
 from bifrost.model.permissions import User
 
 _MAX_NUMBER: Final = 2**31 - 1
@@ -339,6 +340,19 @@ def suggestions(
     may_read = access.readable(connection, user, candidates)
     near = sorted(filter(may_read, candidates))
     return difflib.get_close_matches(asset_id, near, n=limit, cutoff=0.6)
+
+
+def not_there(
+    connection: sa.Connection, asset_id: str, message: str, uri: str, user: User | None
+) -> AssetNotFoundException:
+    """Return the error about *uri*, of an asset that isn't there, with suggestions for *user*."""
+    near = suggestions(connection, asset_id, user=user)
+    return AssetNotFoundException(
+        message,
+        asset_uri=uri,
+        code=Code.NOT_FOUND,
+        details={"suggestions": [reference_for(found) for found in near]},
+    )
 
 
 _CHANGE_NUMBER: Final = sa.select(sa.func.coalesce(sa.func.max(changes.c.number), 0))

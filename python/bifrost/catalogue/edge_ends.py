@@ -90,12 +90,8 @@ def key_of(connection: sa.Connection, asset_id: str, number: int | None, user: U
     """
     row = connection.execute(_KEY, {"asset_id": asset_id, "number": number}).first()
     if row is None:
-        near = reading.suggestions(connection, asset_id, user=user)
-        raise not_found(
-            f"the catalogue has no asset {shown(asset_id)}",
-            reference_for(asset_id),
-            [reference_for(found) for found in near],
-        )
+        message = f"the catalogue has no asset {shown(asset_id)}"
+        raise reading.not_there(connection, asset_id, message, reference_for(asset_id), user)
     if number is not None and row[2] is None:
         newest = f"the newest is {row[1]}" if row[1] else "it has none yet"
         raise not_found(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -113,19 +112,23 @@ def listing(
     Return up to *limit* publishes, those of one *stage* only if given, last moved first.
 
     Where a *user* is given, of those that they began, or whose assets they may read, among the last
-    10,000.
+    10,000: more statements where there are others among the first.
     """
     statement = _LISTING if stage is None else _LISTING_OF_STAGE
-    looked_at = limit if user is None else max(limit, _MOST_LOOKED_AT)
-    rows = [
-        _row(row) for row in connection.execute(statement, {"limit": looked_at, "of_stage": stage})
-    ]
-    may_read = readable(connection, user, {each for row in rows for each in row.asset_ids})
     own = name_of(user)
-    seen = (
-        row for row in rows if (own and row.created_by == own) or all(map(may_read, row.asset_ids))
-    )
-    return list(islice(seen, limit))
+    looked_at, most = limit, max(limit, _MOST_LOOKED_AT)
+    while True:
+        found = connection.execute(statement, {"limit": looked_at, "of_stage": stage})
+        rows = [_row(row) for row in found]
+        may_read = readable(connection, user, {each for row in rows for each in row.asset_ids})
+        seen = [
+            row
+            for row in rows
+            if (own and row.created_by == own) or all(map(may_read, row.asset_ids))
+        ]
+        if len(seen) >= limit or len(rows) < looked_at or looked_at >= most:
+            return seen[:limit]
+        looked_at = min(10 * looked_at, most)
 
 
 def add(connection: sa.Connection, row: PublishRow) -> None:

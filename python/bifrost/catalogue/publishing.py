@@ -420,11 +420,8 @@ def _dangling(
     connection: sa.Connection, record: VersionRecord, edge: Dependency, user: User | None
 ) -> AssetNotFoundException:
     reference = reference_for(edge.asset_id, edge.version)
-    near = reading.suggestions(connection, edge.asset_id, user=user)
-    return AssetNotFoundException(
+    message = (
         f"asset {shown(record.asset_id)} needs {reference}, which is neither in the catalogue nor "
-        "in this batch: publish it before or with it",
-        asset_uri=reference,
-        code=Code.NOT_FOUND,
-        details={"suggestions": [reference_for(asset_id) for asset_id in near]},
+        "in this batch: publish it before or with it"
     )
+    return reading.not_there(connection, edge.asset_id, message, reference, user)

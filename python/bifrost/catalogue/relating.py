@@ -25,13 +25,8 @@ class RelationshipCalls:
     _now_us: Callable[[], int]
     strengths: Strengths
 
-    @property
-    def graph(self) -> Graph:
-        """All relationships as one graph, and what can be asked about it, without rules."""
-        return self.graph_for(None)
-
     def graph_for(self, user: User | None) -> Graph:
-        """Return the graph as *user* may read it; None asks without rules."""
+        """Return all relationships as one graph, as *user* may read it; None asks without rules."""
         return Graph(self._database, user)
 
     def closure(

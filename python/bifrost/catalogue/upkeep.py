@@ -24,7 +24,7 @@ from bifrost.catalogue.schema import (
     version_status,
     versions,
 )
-from bifrost.errors import AssetNotFoundException, Code, ConflictException
+from bifrost.errors import Code, ConflictException
 from bifrost.model.entity_reference import reference_for
 from bifrost.model.permissions import User, name_of
 
@@ -159,11 +159,6 @@ def existing(
     """
     asset = reading.found(connection, [asset_id]).get(asset_id)
     if asset is None:
-        near = reading.suggestions(connection, asset_id, user=user)
-        raise AssetNotFoundException(
-            NoSuchAsset(asset_id).message,
-            asset_uri=reference_for(asset_id[:1000]),
-            code=Code.NOT_FOUND,
-            details={"suggestions": [reference_for(each) for each in near]},
-        )
+        message, uri = NoSuchAsset(asset_id).message, reference_for(asset_id[:1000])
+        raise reading.not_there(connection, asset_id, message, uri, user)
     return reading.keys(connection, [asset_id])[asset_id], asset
