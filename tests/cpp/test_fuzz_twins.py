@@ -84,7 +84,9 @@ def test_what_python_writes_of_a_context_is_canonical_in_c(
     """
     canonical = twins("canonicalPolicy")
 
-    def agree(texts: tuple[str, ...]) -> None:
+    def agree(texts: tuple[Any, ...]) -> None:
+        if not all(isinstance(text, str) for text in texts):
+            return  # the mutator's; what such attributes come to is test_fuzz_parsers' business
         given = dict(
             zip(("version", "as_of", "current_project", "user", "pins"), texts, strict=True)
         )
@@ -140,7 +142,10 @@ def test_a_reply_is_read_the_same_by_both(
 
     def agree(data: bytes) -> None:
         try:
-            expected = _told(list(wire.decode(data)))
+            answers = list(wire.decode(data))
+            expected = _told(answers)
+            if any("\\" in told.message for _, told in answers if isinstance(told, Failure)):
+                data = wire.encode(answers)  # a failure's message has become one line
         except ValueError as error:
             if "is not a valid Code" in str(error):
                 return  # Python has a list of failure codes, and C++ passes them on

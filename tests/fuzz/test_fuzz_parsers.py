@@ -295,7 +295,7 @@ def test_plug_info(rounds: Callable[[int], int], seed: int, tmp_path: Path) -> N
 
     def check(value: tuple[str, str]) -> None:
         scheme, text = value
-        if isinstance(scheme, str):
+        if isinstance(scheme, str) and isinstance(text, str):
             try:
                 schemes = env.normalised_schemes([scheme])
             except ConfigurationError as error:

@@ -19,7 +19,7 @@ from bifrost.testing.redis import RedisServer
 from bifrost.tiers import redis_backlog, redis_events, redis_lines
 from bifrost.tiers.codec import pack
 from bifrost.tiers.redis import Event, Position, RedisTier
-from bifrost.tiers.redis_events import UnreadableError, pack_event, unpack_event
+from bifrost.tiers.redis_events import UnreadableError, pack_event, read_told, unpack_event
 from bifrost.tiers.tier import FOREVER, Entry
 
 EVERYTHING = Event(None)
@@ -589,6 +589,21 @@ def test_bytes_that_are_no_event_are_refused(data):
     """Whatever they are, the error is one."""
     with pytest.raises(UnreadableError):
         unpack_event(data)
+
+
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [(2**64, b"4"), (10**12, b"4"), ([1], b"4"), (b"1-0", float("inf")), (b"1-0", None)],
+)
+def test_a_reply_of_other_types_is_refused(place, number):
+    """
+    A number for a name was taken for that many bytes of memory.
+    """
+    payload = pack_event(b"origin", Event((b"hero",), (), 3, 4))
+    assert b"1-0" == read_told(b"epoch", [b"1-0", [b"n", b"4", b"d", payload]]).position.place
+
+    with pytest.raises(UnreadableError):
+        read_told(b"epoch", [place, [b"n", number, b"d", payload]])
 
 
 @given(st.integers(0, 10_000), st.integers(0, 7))

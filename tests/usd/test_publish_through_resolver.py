@@ -489,6 +489,8 @@ show(failed, values, versions(),
         ("?kind=prop", "the query is"),
         ("?format=png", "format is one of usd, usda, usdc"),
         ("?type=%ff", "invalid start byte"),
+        ("?type=prop&", "the query is"),
+        ("?&type=prop", "the query is"),
     ],
 )
 def test_references_that_can_not_be_written_to(

@@ -115,9 +115,9 @@ def read_told(epoch: bytes, raw: Any) -> Told:
     """
     try:
         place, (name, number, payload_name, payload) = raw
-        if name != b"n" or payload_name != b"d":
+        if name != b"n" or payload_name != b"d" or not _are_bytes([place, number, payload]):
             raise UnreadableError("not an event")
-        return Told(Position(epoch, int(number), bytes(place)), *unpack_event(payload))
+        return Told(Position(epoch, int(number), place), *unpack_event(payload))
     except (TypeError, ValueError) as error:
         raise UnreadableError(str(error)) from error
 
