@@ -90,7 +90,7 @@ class ContextSnapshot:
     @property
     def projects(self) -> tuple[str, ...]:
         """The projects of `current_project`, in the order in which they are searched."""
-        return projects_of(self.values.get("current_project"))
+        return _projects(self.values.get("current_project"))
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -214,6 +214,7 @@ class Context:
         Return the attributes of this moment, frozen.
 
         Raises:
+            InvalidTraitsException: `current_project` names more than 16 projects.
             PermissionDeniedException: it was pickled, which leaves secrets out, and has them no more:
                 whoever asked for it must not be taken for nobody.
         """
@@ -272,8 +273,15 @@ def _meaning(name: str, value: Any) -> str:
     if isinstance(value, Secret):
         return blake2b(value.reveal().encode("utf-8", "backslashreplace")).hexdigest()
     if name == "current_project":
-        return ",".join(projects_of(value))
+        return ",".join(_projects(value))
     return repr(value)
+
+
+def _projects(value: Any) -> tuple[str, ...]:
+    try:
+        return projects_of(value)
+    except ValueError as error:
+        raise InvalidTraitsException(str(error), code=Code.INVALID_TRAITS) from None
 
 
 # The active context
@@ -362,7 +370,8 @@ def policy(context: Context) -> str:
     the string names it: such a string means something in this process only.
 
     Raises:
-        InvalidTraitsException: a text has half a character in it (a lone surrogate).
+        InvalidTraitsException: as `Context.snapshot`; or a text has half a character in it (a lone
+            surrogate).
         PermissionDeniedException: as `Context.snapshot`.
     """
     values = context.snapshot().values
@@ -383,7 +392,7 @@ def _quoted(key: str, text: str) -> str:
 
 def _text(name: str, value: Any) -> str:
     if name == "current_project" and not isinstance(value, str):
-        return ",".join(projects_of(value))
+        return ",".join(_projects(value))
     return str(value) if value else ""
 
 

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from bifrost.catalogue import Catalogue, NoSuchAsset, NoSuchVersion, Publication, Refused
 from bifrost.catalogue.access import Rule
+from bifrost.context import Context, policy
+from bifrost.errors import InvalidTraitsException
 from bifrost.model.projects import also_meant, candidates, projects_of
 
 
@@ -133,6 +135,13 @@ class TestProjects:
     def test_there_is_an_end_to_them(self):
         with pytest.raises(ValueError, match="at most 16 projects, got 17"):
             projects_of([f"p{number}" for number in range(17)])
+
+    def test_a_context_with_too_many_is_one_of_our_errors(self):
+        context = Context(current_project=",".join(map(str, range(17))))
+
+        for read in (Context.snapshot, policy):
+            with pytest.raises(InvalidTraitsException, match="at most 16 projects, got 17"):
+                read(context)
 
     @given(st.text(), st.lists(st.text(min_size=1), max_size=4))
     def test_the_last_candidate_is_the_id_itself(self, asset_id, projects):

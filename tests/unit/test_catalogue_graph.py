@@ -20,7 +20,12 @@ from bifrost.catalogue import (
 )
 from bifrost.catalogue.graph import Graph
 from bifrost.catalogue.graphs import Node
-from bifrost.errors import AssetNotFoundException, ConfigurationError, ConflictException
+from bifrost.errors import (
+    AssetNotFoundException,
+    ConfigurationError,
+    ConflictException,
+    InvalidQueryException,
+)
 
 STRENGTHS = ("strong", "weak", "reference")
 
@@ -211,6 +216,10 @@ class TestOrphans:
         assert ["shot"] == [each.asset_id for each in graph.orphans(after="note")]
         assert [] == graph.orphans(types=["texture"])
         assert 2 == len(graph.orphans(types=["texture", "model"]))
+        assert [] == graph.orphans(limit=0)
+        for limit in (-1, 1.5, None, 2**70):
+            with pytest.raises(InvalidQueryException, match="limit: expected a"):
+                graph.orphans(limit=limit)
 
 
 class TestCyclesAndOrder:

@@ -20,6 +20,7 @@ from bifrost.errors import (
     AssetNotFoundException,
     Code,
     ConflictException,
+    InvalidQueryException,
     LocationException,
     PermissionDeniedException,
     PublishRefusedException,
@@ -436,6 +437,21 @@ class TestIdempotency:
         publisher.publish([draft(text="two")], idempotency_key="l")
 
         assert [2, 1] == numbers(catalogue)
+
+    @pytest.mark.parametrize(
+        ("asked", "reason"),
+        [
+            ({"limit": -1}, "limit: expected a number from 0"),
+            ({"limit": "5"}, "limit: expected a whole number"),
+            ({"stage": "drafts"}, "stage: .*did you mean 'draft'"),
+            ({"stage": 3}, "stage: "),
+        ],
+    )
+    def test_what_can_not_be_listed_is_refused(self, publisher, draft, asked, reason):
+        publisher.publish([draft()])
+
+        with pytest.raises(InvalidQueryException, match=reason):
+            publisher.list(**asked)
 
     def test_a_publish_that_stopped_is_taken_on_by_its_key(self, catalogue, publisher, draft):
         made = publisher.draft([draft()], idempotency_key="k")

@@ -108,6 +108,9 @@ class Graph:
         Return up to *limit* assets that no version of another needs, strongly or weakly, by id.
 
         The last one's id is the next page's *after*.
+
+        Raises:
+            InvalidQueryException: *limit* is no number from 0 up.
         """
         with self._database.read() as connection:
             return whole_graph.orphans(

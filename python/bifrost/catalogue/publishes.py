@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from bifrost.catalogue.access import readable
+from bifrost.catalogue.query.values import MAX_INTEGER, as_integer, unknown
 from bifrost.catalogue.schema import publishes
 from bifrost.errors import AssetNotFoundException, Code
 from bifrost.model.permissions import User, name_of
@@ -18,6 +19,7 @@ VALIDATED: Final = "validated"
 REGISTERED: Final = "registered"
 POST_REGISTERED: Final = "post-registered"
 ABORTED: Final = "aborted"
+STAGES: Final = (DRAFT, VALIDATED, REGISTERED, POST_REGISTERED, ABORTED)
 """The stages of a publish."""
 
 _MOST_LOOKED_AT: Final = 10_000
@@ -113,7 +115,13 @@ def listing(
 
     Where a *user* is given, of those that they began, or whose assets they may read, among the last
     10,000: more statements where there are others among the first.
+
+    Raises:
+        InvalidQueryException: *stage* is none, or *limit* is no number from 0 up.
     """
+    if stage is not None and stage not in STAGES:
+        raise unknown("stage", "stage", stage, STAGES)
+    as_integer(limit, "limit", MAX_INTEGER)
     statement = _LISTING if stage is None else _LISTING_OF_STAGE
     own = name_of(user)
     looked_at, most = limit, max(limit, _MOST_LOOKED_AT)

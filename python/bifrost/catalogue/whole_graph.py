@@ -20,6 +20,7 @@ from bifrost.catalogue.access import readable
 from bifrost.catalogue.dialect import driver_rows, each_text
 from bifrost.catalogue.edge_values import STRENGTHS, strength_mask
 from bifrost.catalogue.graphs import Node, Subgraph
+from bifrost.catalogue.query.values import MAX_INTEGER, as_integer
 from bifrost.catalogue.records import NEWEST
 from bifrost.catalogue.relationships import number_of, of_strengths, policy_parameters
 from bifrost.catalogue.schema import assets, relationships
@@ -294,7 +295,11 @@ def orphans(
     Shots are among them, unless *types* leave them out. The last one's id is the next page's
     *after*. One statement; one more for each *limit* of assets that *user* may not read. An asset
     that only such assets need is no orphan.
+
+    Raises:
+        InvalidQueryException: *limit* is no number from 0 up.
     """
+    as_integer(limit, "limit", MAX_INTEGER)
     wanted = None if types is None else json.dumps(list(types))
     found: list[Orphan] = []
     while True:

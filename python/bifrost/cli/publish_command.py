@@ -67,7 +67,7 @@ def file(path: Path, as_json: bool, **given: Any) -> None:
 
 @publish.command("list")
 @click.option("--stage", help="draft, validated, registered, post-registered or aborted.")
-@click.option("--limit", default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @AS_JSON
 def list_publishes(stage: str | None, limit: int, as_json: bool) -> None:
     """List publishes, the last moved first."""

@@ -256,6 +256,9 @@ class PublishingCalls(Asking):
         Return publishes, of one *stage* if given, the last moved first.
 
         Those that who asks began, or whose assets they may read.
+
+        Raises:
+            InvalidQueryException: *stage* is none, or *limit* is no number from 0 up.
         """
         user = self._user(context)
         return self.session.publisher.list(stage=stage, limit=limit, user=user)
