@@ -11,6 +11,8 @@ import click
 
 from bifrost.cli.options import AS_JSON
 
+_SAID = (("by", "by"), ("because", "reason"))
+
 
 @click.command()
 @click.argument("uri")
@@ -32,6 +34,51 @@ def info_uri(uri: str, as_json: bool) -> None:
 
     info = BifrostHostInterface().get_entity_info(uri)
     click.echo(_json(info) if as_json else _table(dict(_flat(info))))
+
+
+@click.command()
+@click.argument("uri")
+@click.option("--set", "stage", help="Move it to this stage of the workflow.")
+@click.option("--reason", default="", help="Why it is moved.")
+@AS_JSON
+def status(uri: str, stage: str | None, reason: str, as_json: bool) -> None:
+    """
+    Print where a version stands, where it may go, and how it came there; or move it.
+
+    The newest version is meant where the reference names none.
+
+    \b
+    bifrost asset status bifrost:///assets/hero
+    bifrost asset status 'bifrost:///assets/hero?version=3' --set review --reason 'for dailies'
+    """
+    from bifrost.catalogue.records import from_microseconds
+    from bifrost.cli.columns import printable
+    from bifrost.host import bifrost_host
+
+    if reason and stage is None:
+        raise click.UsageError("--reason says why a version is moved: --set says where")
+    found = (
+        bifrost_host.get_status(uri)
+        if stage is None
+        else bifrost_host.set_status(uri, stage, reason=reason)
+    )
+    history = [
+        {
+            "before": move.before,
+            "status": move.status,
+            "at": from_microseconds(move.at_us).isoformat(),
+            "by": move.by,
+            "reason": move.reason,
+        }
+        for move in found.history
+    ]
+    if as_json:
+        click.echo(_json({"status": found.status, "moves": found.moves, "history": history}))
+        return
+    click.echo(f"{found.status}; may go to: {', '.join(found.moves) or 'nothing'}")
+    for move in history:
+        by, why = (f" {word} {move[key]}" if move[key] else "" for word, key in _SAID)
+        click.echo(printable(f"{move['at']}  {move['before']} > {move['status']}{by}{why}"))
 
 
 @click.command()

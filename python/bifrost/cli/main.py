@@ -61,6 +61,10 @@ _ASSET: Final = {
         "List the asset managers that are installed.",
     ),
     "resolve": ("bifrost.cli.asset_commands:resolve", "Print the file that an asset resolves to."),
+    "status": (
+        "bifrost.cli.asset_commands:status",
+        "Print where a version stands in the workflow, or move it.",
+    ),
 }
 _USD: Final = {
     "arcs": ("bifrost.cli.usd_arcs_command:arcs", "List the arcs of a layer."),
