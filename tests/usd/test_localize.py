@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -187,6 +189,36 @@ def test_what_cannot_be_opened_leaves_nothing_behind(show: Show, tmp_path: Path)
     with pytest.raises(BifrostError, match="is a package already"):
         package(str(tmp_path / "whole.usdz"), tmp_path / "again.usdz")
     assert ["bifrost_home", "show", "whole.usdz"] == sorted(p.name for p in tmp_path.iterdir())
+
+
+def test_a_root_that_is_no_file_of_a_disk_is_refused(tmp_path: Path) -> None:
+    """
+    A layer in memory that USD opens by a descriptor: nothing could be copied.
+    """
+    descriptor = os.memfd_create("shot")
+    os.write(descriptor, layer().encode())
+    root = tmp_path / "shot.usda"
+    root.symlink_to(f"/proc/{os.getpid()}/fd/{descriptor}")
+
+    for write, out in ((localize, tmp_path / "out"), (package, tmp_path / "out.usdz")):
+        with pytest.raises(BifrostError, match="no file that can be copied"):
+            write(str(root), out)
+
+    assert [root] == list(tmp_path.iterdir())
+
+
+def test_a_shot_in_shared_memory_is_a_shot() -> None:
+    """
+    What the system makes up in /dev is left out; a disk in memory is a disk.
+    """
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        root = Path(folder, "shot.usda")
+        root.write_text(layer())
+
+        made = localize(str(root), Path(folder, "out"))
+
+        assert (1, ()) == (made.files, made.left)
+        assert root.read_bytes() == Path(made.root).read_bytes()
 
 
 def test_a_package_that_is_referenced_comes_along_as_it_is(show: Show, tmp_path: Path) -> None:

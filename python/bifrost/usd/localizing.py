@@ -42,6 +42,7 @@ from bifrost.usd.survey import PACKAGE, extension, in_threads
 
 _ASSETS: Final = "assets"
 _OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/dev/")
+_SHARED_MEMORY: Final = "/dev/shm/"  # noqa: S108  a disk like others, to whoever works there
 _WRITER: Final = getattr(Sdf, "ZipFileWriter", None) or Usd.ZipFileWriter  # it moved
 
 
@@ -196,6 +197,8 @@ class _Copy:
         self.left += [Left(e.layer, e.reference, e.problem) for e in self.reached.problems]
         self.left += [Left(*each, "a variable expression") for each in self.reached.open_ended]
         self._name(self._there())
+        if self.root not in self.names:
+            raise BifrostError(f"{self.root}: is no file that can be copied")
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in self.names.values():
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -333,7 +336,8 @@ def _files(path: str) -> list[str]:
 def _is_copied(path: str) -> bool:
     # What the system makes up is no part of a shot: the environment of this process would be among it.
     place = os.path.realpath(path)
-    return os.path.isfile(place) and not place.startswith(_OF_THE_SYSTEM)  # noqa: PTH113  any text
+    is_made_up = place.startswith(_OF_THE_SYSTEM) and not place.startswith(_SHARED_MEMORY)
+    return os.path.isfile(place) and not is_made_up  # noqa: PTH113  any text
 
 
 def _below(path: str, folder: str) -> str | None:
