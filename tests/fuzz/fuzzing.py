@@ -34,9 +34,14 @@ def fuzz(
     count: int,
     seed: int,
     seeds: list[Any] | None = None,
+    *,
+    forget: Callable[[], object] = lambda: None,
 ) -> None:
     """
     Call *check* with *seeds*, and with *count* more: *inputs*, and mutations of all of these.
+
+    *forget* is called before objects are counted: it empties a cache that has a bound, and is not
+    full by then.
 
     Raises:
         AssertionError: objects stay behind, more with every input.
@@ -47,7 +52,7 @@ def fuzz(
         _try(check, deepcopy(value), seed)
     from_grammar = min(count, max(count // 4, 100), _MOST_FROM_GRAMMAR)
     _generated(check, inputs, from_grammar, seed, met)
-    _mutated(check, met, count - from_grammar, seed)
+    _mutated(check, met, count - from_grammar, seed, forget)
     print(f"{count} inputs, {from_grammar} of them from the grammar")
 
 
@@ -72,21 +77,31 @@ def _generated(
     tried()
 
 
-def _mutated(check: Callable[[Any], None], met: list[Any], count: int, seed: int) -> None:
+def _mutated(
+    check: Callable[[Any], None],
+    met: list[Any],
+    count: int,
+    seed: int,
+    forget: Callable[[], object],
+) -> None:
     mutator = Mutator(met, Random(seed))
     held: list[int] = []
     for number in range(count):
         if number % max(1, count // _PARTS) == 0:
-            gc.collect()
-            held.append(sys.getallocatedblocks())
+            held.append(_allocated(forget))
         _try(check, mutator.next(), seed)
     if count >= _LEAST_TO_JUDGE:
-        gc.collect()
-        later = held[len(held) // 2 :]
-        kept = (sys.getallocatedblocks() - later[0]) / (count / 2)
+        begin = len(held) * 3 // 4
+        kept = (_allocated(forget) - held[begin]) / (count * (1 - begin / len(held)))
         assert kept < _MOST_KEPT, (
             f"--seed {seed}: {kept:.3f} objects stay for each input; there were {held}"
         )
+
+
+def _allocated(forget: Callable[[], object]) -> int:
+    forget()
+    gc.collect()
+    return sys.getallocatedblocks()
 
 
 def _try(check: Callable[[Any], None], value: Any, seed: int) -> None:
