@@ -63,18 +63,21 @@ Resolution readAnswer(Reader& reader, double epochToMonotonic) {
   Resolution answer;
   answer.tier = static_cast<Tier>(reader.number<std::uint8_t>());
   const auto flags = reader.number<std::uint8_t>();
-  answer.immutable = (flags & kImmutable) != 0;
-  answer.templated = (flags & kTemplated) != 0;
+  const bool isFailed = (flags & kFailed) != 0;
+  answer.immutable = !isFailed && (flags & kImmutable) != 0;
+  answer.templated = !isFailed && (flags & kTemplated) != 0;
   answer.modified = reader.number<double>();
   answer.freshUntil = reader.number<double>() + epochToMonotonic;
   answer.microseconds = reader.number<float>();
   answer.identifier = reader.string();
-  std::string path = reader.string();
-  answer.name = reader.string();
-  answer.version = reader.string();
-  std::string manager = reader.string();
-  ((flags & kFailed) != 0 ? answer.message : answer.path) = std::move(path);
-  ((flags & kFailed) != 0 ? answer.failureCode : answer.manager) = std::move(manager);
+  (isFailed ? answer.message : answer.path) = reader.string();
+  std::string name = reader.string();
+  std::string version = reader.string();
+  (isFailed ? answer.failureCode : answer.manager) = reader.string();
+  if (!isFailed) {
+    answer.name = std::move(name);
+    answer.version = std::move(version);
+  }
   return answer;
 }
 
