@@ -164,10 +164,9 @@ def target_of(session: Session, identifier: str) -> Target:
 def split(identifier: str) -> tuple[str, dict[str, str]]:
     """Return *identifier* without what it says for writing, and that, as it is encoded."""
     path, mark, query = identifier.partition("?")
-    parts = query.split("&") if mark else []
-    said = {key: value for key, _, value in (part.partition("=") for part in parts)}
-    said = {key: value for key, value in said.items() if key in FOR_WRITING}
-    kept = [part for part in parts if part.partition("=")[0] not in FOR_WRITING]
+    parts = [part.partition("=") for part in query.split("&")] if mark else []
+    said = {key: value for key, _, value in parts if key in FOR_WRITING}
+    kept = ["".join(part) for part in parts if part[0] not in FOR_WRITING]
     return path + ("?" + "&".join(kept) if kept else ""), said
 
 
