@@ -22,6 +22,7 @@ from bifrost.errors import ConfigurationError
 from bifrost.usd import looking, survey
 from bifrost.usd import stage as plugin
 from bifrost.usd.file_checks import check, glance, no_usd
+from bifrost.usd.lifetimes import outlived
 
 # File format arguments are part of a layer's identity, and no format knows this one: the same file
 # becomes a layer of our own, anchored where the file is. An anonymous layer would be anchored nowhere.
@@ -57,7 +58,8 @@ def _stage(path: str | os.PathLike[str]) -> Usd.Stage:
     layer = root_layer(path)
     try:
         with looked_below(layer), Usd.StageCacheContext(Usd.BlockStageCaches):
-            return Usd.Stage.Open(layer, Usd.Stage.LoadAll)
+            stage = Usd.Stage.Open(layer, Usd.Stage.LoadAll)
+            return outlived(stage, *stage.GetUsedLayers())
     except (Tf.ErrorException, UnicodeDecodeError) as error:
         raise no_usd(path, reason(error)) from error
 

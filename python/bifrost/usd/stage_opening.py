@@ -26,6 +26,7 @@ from bifrost.usd.closures import Closures, root_state
 from bifrost.usd.contexts import for_root, given, resolver_context
 from bifrost.usd.dependencies import refuse_hanging
 from bifrost.usd.later import Later
+from bifrost.usd.lifetimes import outlived
 from bifrost.usd.permissions import Asker
 from bifrost.usd.warming import warm_roots
 
@@ -140,8 +141,8 @@ def _opened(
         if layer is None:
             raise file_checks.no_usd(path, f"USD can't open {asker.asset_uri}")
         if population is None:
-            return Usd.Stage.Open(layer, bound, loading)
-        return Usd.Stage.OpenMasked(layer, bound, population, loading)
+            return outlived(Usd.Stage.Open(layer, bound, loading), layer)
+        return outlived(Usd.Stage.OpenMasked(layer, bound, population, loading), layer)
     except (Tf.ErrorException, UnicodeDecodeError) as error:
         failed = file_checks.no_usd(path, opening.reason(error))
         raise layer_metadata.about(asker.asset_uri, failed) from error

@@ -32,6 +32,7 @@ from bifrost.usd import stage as plugin
 from bifrost.usd.contexts import given, resolver_context
 from bifrost.usd.file_checks import no_usd
 from bifrost.usd.folder import is_uri
+from bifrost.usd.lifetimes import outlived
 from bifrost.usd.opening import reason
 from bifrost.usd.stage_references import file_of, references_by_file, remembered_on
 from bifrost.usd.variant_names import default_path, no_such_prim, parsed_path
@@ -163,7 +164,7 @@ class _Look:
         except (Tf.ErrorException, UnicodeError) as error:
             raise no_usd(self._asked.asset_uri, reason(error)) from error
         selections.apply(stage, self._asked.asset_uri, self._asked.session)
-        return stage
+        return outlived(stage, self.layer, session_layer)
 
 
 def _root_layer(

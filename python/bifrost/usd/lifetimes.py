@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+In which order stages and their layers end, where several Python threads drop some.
+
+OpenUSD calls back into Python when nobody but Python owns an object any more, and keeps the GIL states of
+these calls in one stack for all threads (`_pyLocks` in pxr/base/tf/pyIdentity.cpp). An object that ends
+inside such a call, as layers do that only their stage held, lets the GIL go there; another thread then
+takes its state, and runs Python without the GIL. None ends there whose Python object is still held.
+"""
+
+from __future__ import annotations
+
+from pxr import Sdf, Usd
+
+
+def outlived(stage: Usd.Stage, *layers: Sdf.Layer) -> Usd.Stage:
+    """
+    Return *stage*, behind whose end those of its *layers* come that Python has met.
+
+    Only layers that the stage has for as long as it lives: they stay open. Attributes of a Python object
+    go in the order in which they came, the first of which is what owns the stage itself.
+    """
+    stage.bifrost_layers = layers
+    return stage
