@@ -43,9 +43,10 @@ def info_uri(uri: str, as_json: bool) -> None:
 @AS_JSON
 def status(uri: str, stage: str | None, reason: str, as_json: bool) -> None:
     """
-    Print where a version stands, where it may go, and how it came there; or move it.
+    Print where a version stands in the workflow, or move it.
 
-    The newest version is meant where the reference names none.
+    Also where it may go, and how it came there. The newest version is meant where the reference names
+    none.
 
     \b
     bifrost asset status bifrost:///assets/hero
