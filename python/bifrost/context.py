@@ -401,8 +401,8 @@ def from_policy(policy: str) -> Context:
     Return the context that a USD context string describes: `key=value` pairs joined by `;`.
 
     Raises:
-        ValueError: a key is unknown, a pair has no `=`, or a value is no UTF-8; or the string names
-            a context that this process doesn't have.
+        ValueError: a key is unknown, a pair has no `=`, a value is no UTF-8, or there are more than 16
+            projects; or the string names a context that this process doesn't have.
     """
     values: dict[str, str] = {}
     base = Context()
@@ -418,6 +418,7 @@ def from_policy(policy: str) -> Context:
             values[_POLICY_KEYS[key]] = _unquoted(key, value)
         except UnicodeError:
             raise ValueError(f"expected UTF-8, got {redacted(pair)[:80]!r}") from None
+    projects_of(values.get("current_project"))
     return base.child(**values)
 
 

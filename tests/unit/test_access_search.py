@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bifrost.catalogue import Catalogue, NoSuchAsset, NoSuchVersion, Publication, Refused
 from bifrost.catalogue.access import Rule
-from bifrost.context import Context, policy
+from bifrost.context import Context, from_policy, policy
 from bifrost.errors import InvalidTraitsException
 from bifrost.model.projects import also_meant, candidates, projects_of
 
@@ -142,6 +142,8 @@ class TestProjects:
         for read in (Context.snapshot, policy):
             with pytest.raises(InvalidTraitsException, match="at most 16 projects, got 17"):
                 read(context)
+        with pytest.raises(ValueError, match="at most 16 projects, got 17"):
+            from_policy("project=" + "%2C".join(map(str, range(17))))
 
     @given(st.text(), st.lists(st.text(min_size=1), max_size=4))
     def test_the_last_candidate_is_the_id_itself(self, asset_id, projects):

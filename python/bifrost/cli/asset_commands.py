@@ -11,8 +11,6 @@ import click
 
 from bifrost.cli.options import AS_JSON
 
-_SAID = (("by", "by"), ("because", "reason"))
-
 
 @click.command()
 @click.argument("uri")
@@ -78,7 +76,8 @@ def status(uri: str, stage: str | None, reason: str, as_json: bool) -> None:
         return
     click.echo(f"{found.status}; may go to: {', '.join(found.moves) or 'nothing'}")
     for move in history:
-        by, why = (f" {word} {move[key]}" if move[key] else "" for word, key in _SAID)
+        by = f" by {move['by']}" if move["by"] else ""
+        why = f" because {move['reason']}" if move["reason"] else ""
         click.echo(printable(f"{move['at']}  {move['before']} > {move['status']}{by}{why}"))
 
 

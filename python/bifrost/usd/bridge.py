@@ -18,13 +18,7 @@ from time import monotonic, perf_counter, time
 from typing import Any
 
 from bifrost.context import Context, ContextSnapshot, from_policy
-from bifrost.errors import (
-    BifrostError,
-    Code,
-    InvalidTraitsException,
-    PermissionDeniedException,
-    TierError,
-)
+from bifrost.errors import BifrostError, Code, PermissionDeniedException, TierError
 from bifrost.forks import Mutex, reset_in_child
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.resolution import STAND_INS
@@ -83,7 +77,7 @@ class Bridge:
         if known is None:
             try:
                 known = from_policy(policy).snapshot() if policy else Context().snapshot()
-            except (ValueError, InvalidTraitsException) as error:
+            except ValueError as error:
                 known = Failure(Code.UNKNOWN, f"the context's policy: {error}")
             if len(self._snapshots) >= _MOST_REMEMBERED:
                 self._snapshots.clear()

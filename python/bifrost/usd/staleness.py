@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from bifrost.context import from_policy
-from bifrost.errors import InvalidTraitsException, PermissionDeniedException
+from bifrost.errors import PermissionDeniedException
 from bifrost.forks import reset_in_child
 from bifrost.model.reply import Failure
 from bifrost.model.resolution import STAND_INS
@@ -273,7 +273,7 @@ def _answers(session: Session, policy: str, references: Iterable[str]) -> Mappin
     """Return what a refresh would answer; nothing where it would leave everything as it is."""
     try:
         who = session.authenticated(from_policy(policy).snapshot())
-    except (ValueError, InvalidTraitsException, PermissionDeniedException):
+    except (ValueError, PermissionDeniedException):
         return {}
     return dict(session.resolve(references, who).items())
 
