@@ -35,6 +35,7 @@ do about it); those about a reference have a `context` too: who was asked what, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Final
 
@@ -332,3 +333,10 @@ def exception_for(
 ) -> AssetException:
     """Return the exception that a failure of this *code* becomes in a one-reference call."""
     return _EXCEPTIONS[code](message, asset_uri=asset_uri, code=code, details=details)
+
+
+def not_found(message: str, asset_uri: str, near: Iterable[str] = ()) -> AssetNotFoundException:
+    """Return the exception about *asset_uri*, which isn't there; *near* are references that are."""
+    return AssetNotFoundException(
+        message, asset_uri=asset_uri, code=Code.NOT_FOUND, details={"suggestions": list(near)}
+    )

@@ -36,7 +36,7 @@ from bifrost.catalogue.schema import (
     version_status,
     versions,
 )
-from bifrost.errors import AssetNotFoundException, Code
+from bifrost.errors import AssetNotFoundException, not_found
 from bifrost.model.entity_reference import LATEST, reference_for
 from bifrost.model.permissions import User
 
@@ -346,13 +346,7 @@ def not_there(
     connection: sa.Connection, asset_id: str, message: str, uri: str, user: User | None
 ) -> AssetNotFoundException:
     """Return the error about *uri*, of an asset that isn't there, with suggestions for *user*."""
-    near = suggestions(connection, asset_id, user=user)
-    return AssetNotFoundException(
-        message,
-        asset_uri=uri,
-        code=Code.NOT_FOUND,
-        details={"suggestions": [reference_for(found) for found in near]},
-    )
+    return not_found(message, uri, map(reference_for, suggestions(connection, asset_id, user=user)))
 
 
 _CHANGE_NUMBER: Final = sa.select(sa.func.coalesce(sa.func.max(changes.c.number), 0))

@@ -11,7 +11,7 @@ from bifrost.catalogue import assets as reading
 from bifrost.catalogue.records import End, shown
 from bifrost.catalogue.relationships import split
 from bifrost.catalogue.schema import assets, relationships, versions
-from bifrost.errors import AssetNotFoundException, Code, InvalidReferenceException
+from bifrost.errors import Code, InvalidReferenceException, not_found
 from bifrost.model.entity_reference import reference_for
 from bifrost.model.permissions import User
 
@@ -100,13 +100,6 @@ def key_of(connection: sa.Connection, asset_id: str, number: int | None, user: U
             [reference_for(asset_id, row[1])] if row[1] else [],
         )
     return int(row[0])
-
-
-def not_found(message: str, uri: str, suggestions: list[str]) -> AssetNotFoundException:
-    """Return the error about *uri*, which isn't there."""
-    return AssetNotFoundException(
-        message, asset_uri=uri, code=Code.NOT_FOUND, details={"suggestions": suggestions}
-    )
 
 
 _COLUMNS: Final = tuple(relationships.c)

@@ -16,7 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bifrost.catalogue import changes, walks
-from bifrost.catalogue.edge_ends import Ends, ends_of, find, not_found
+from bifrost.catalogue.edge_ends import Ends, ends_of, find
 from bifrost.catalogue.edge_values import (
     ORIGINS,
     STRENGTHS,
@@ -36,6 +36,7 @@ from bifrost.errors import (
     Code,
     ConflictException,
     UnsupportedOperationException,
+    not_found,
 )
 from bifrost.model.entity_reference import reference_for
 from bifrost.model.permissions import User, name_of
@@ -178,7 +179,7 @@ def _there(
     ends = ends_of(connection, source, target, kind, user)
     row = find(connection, ends)
     if row is None:
-        raise not_found(f"there is no {ends}", ends.uri, [])
+        raise not_found(f"there is no {ends}", ends.uri)
     if row["origin"] == FROM_FILE:
         raise UnsupportedOperationException(
             f"the {ends} is what that version's file says, which is written once: publish a new "

@@ -19,12 +19,13 @@ import sqlalchemy as sa
 from bifrost.catalogue import assets as reading
 from bifrost.catalogue import changes
 from bifrost.catalogue.dialect import each_text
-from bifrost.catalogue.edge_ends import key_of, not_found
+from bifrost.catalogue.edge_ends import key_of
 from bifrost.catalogue.edge_values import STRENGTHS
 from bifrost.catalogue.records import Dependency, shown
 from bifrost.catalogue.relationships import FROM_FILE, split, version_of
 from bifrost.catalogue.schema import assets, relationships, versions
 from bifrost.catalogue.strengths import Strengths, strength_of
+from bifrost.errors import not_found
 from bifrost.model.entity_reference import reference_for
 from bifrost.model.permissions import User, name_of
 
@@ -184,7 +185,7 @@ def _new_rows(
         asset_id, to_number, to_tag = split(*said.dependency[:2])
         if asset_id not in keys:
             uri = reference_for(asset_id)
-            raise not_found(f"the catalogue has no asset {shown(asset_id)}", uri, [])
+            raise not_found(f"the catalogue has no asset {shown(asset_id)}", uri)
         was = known.get(said)
         yield {
             **place,

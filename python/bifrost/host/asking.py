@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from bifrost.context import Context, ContextSnapshot, Given, effective
 from bifrost.errors import (
     AssetException,
-    AssetNotFoundException,
     BifrostError,
     Code,
     InvalidReferenceException,
+    not_found,
 )
 from bifrost.model.entity_reference import (
     AssetReference,
@@ -70,10 +70,10 @@ class Asking:
         catalogue = self.session.own_catalogue("publishing")
         asset = catalogue.found([asset_id]).get(asset_id)
         if asset is None:
-            raise _not_found(
+            raise not_found(
                 f"the catalogue has no asset {asset_id!r}; register_asset makes one",
                 reference_for(asset_id),
-                catalogue.suggestions(asset_id, user=self._user(context)),
+                map(reference_for, catalogue.suggestions(asset_id, user=self._user(context))),
             )
         return asset
 
@@ -98,7 +98,7 @@ class Asking:
             raise denied(found)
         if not isinstance(found, VersionRecord):
             near = catalogue.suggestions(asked.asset_id, user=self._user(context))
-            raise _not_found(found.message, asset_uri, near)
+            raise not_found(found.message, asset_uri, map(reference_for, near))
         return found
 
     def _check_readable(self, asset_id: str, context: Given) -> None:
@@ -168,12 +168,3 @@ def parsed(asset_uri: str) -> AssetReference:
         raise InvalidReferenceException(
             str(error), asset_uri=asset_uri[:1000], code=Code.MALFORMED_REFERENCE
         ) from None
-
-
-def _not_found(message: str, asset_uri: str, near: Sequence[str]) -> AssetNotFoundException:
-    return AssetNotFoundException(
-        message,
-        asset_uri=asset_uri,
-        code=Code.NOT_FOUND,
-        details={"suggestions": [reference_for(each) for each in near]},
-    )

@@ -12,7 +12,7 @@ from pxr import Sdf
 from bifrost.catalogue import AssetRecord, Catalogue, VersionRecord
 from bifrost.catalogue.records import file_of
 from bifrost.catalogue.store import digest_of
-from bifrost.errors import AssetNotFoundException, Code, ConflictException
+from bifrost.errors import AssetNotFoundException, Code, ConflictException, not_found
 from bifrost.forks import Mutex
 from bifrost.model.entity_reference import LATEST, parse, reference_for
 from bifrost.model.permissions import User
@@ -211,11 +211,9 @@ def _check_type(
 
 
 def _no_asset(catalogue: Catalogue, unit: Unit, user: User | None) -> AssetNotFoundException:
-    near = [reference_for(each) for each in catalogue.suggestions(unit.asset_id, user=user)]
-    return AssetNotFoundException(
+    return not_found(
         f"the catalogue has no asset {unit.asset_id!r}: correct the reference, or say of which type the "
         f"new asset is: {reference_for(unit.asset_id)}?type=model",
-        asset_uri=reference_for(unit.asset_id),
-        code=Code.NOT_FOUND,
-        details={"suggestions": near},
+        reference_for(unit.asset_id),
+        map(reference_for, catalogue.suggestions(unit.asset_id, user=user)),
     )
