@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Following a log of changes: what changed is forgotten, once for a host, and nothing is missed."""
 
+import ast
+import gc
 import threading
 import time
 
@@ -264,6 +266,38 @@ def test_by_itself_it_looks_from_time_to_time(tmp_path, log):
     assert eventually(lambda: process.knows("hero") == [])
     process.end()
     assert eventually(lambda: "bifrost-follow" not in {t.name for t in threading.enumerate()})
+
+
+def test_a_program_may_read_python_while_it_looks(tmp_path, log):
+    """
+    CPython 3.11 counts how deep all threads are in reading Python in one place; `ast.parse` of the
+    program failed where the follower read a literal, while a collection let the GIL go.
+    """
+    process = Process(tmp_path, log)
+    process.fill("hero")
+    process.tiers.flush()
+    ended = threading.Event()
+
+    def look():
+        while not ended.is_set():
+            process.follower.look()
+
+    def let_others_run(phase, _):
+        if phase == "start" and threading.current_thread() is threading.main_thread():
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    gc.callbacks.append(let_others_run)
+    try:
+        trees = [ast.parse(f"[{'f(1, {2: 3}), ' * 300}]") for _ in range(50)]
+    finally:
+        gc.callbacks.remove(let_others_run)
+        ended.set()
+        thread.join()
+        process.end()
+
+    assert 50 == len(trees)
 
 
 def test_while_the_hint_says_nothing_new_the_log_is_not_asked(tmp_path, log):

@@ -9,6 +9,7 @@ others notes again.
 
 from __future__ import annotations
 
+import json
 from threading import Event, Lock, Thread
 
 from bifrost.forks import reset_in_child
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
             """Return the newest number, and the names of what changed after *number*; None: all."""
 
 
-_KEY_KIND: Final = b"F"
+_KEY_KIND: Final = b"G"  # "F" is of earlier versions, which wrote it in Python's notation
 _LONGEST_PAUSE_S: Final = 30.0
 _CLOSE_S: Final = 1.0
 
@@ -244,8 +245,8 @@ class Follower:
         self._position, self._hint = number, hint
         shared = self._tiers.shared
         if shared is not None:
-            value = repr((number, hint)).encode()
-            entry = Entry(value, FOREVER, 0.0, self._tiers.sequence())
+            value = json.dumps((number, hint))
+            entry = Entry(value.encode(), FOREVER, 0.0, self._tiers.sequence())
             shared.put({self._key: entry})
 
     def _noted(self) -> tuple[int | None, Any]:
@@ -254,10 +255,10 @@ class Follower:
         entry = shared.get([self._key]).get(self._key) if shared is not None else None
         if entry is None:
             return None, None
-        from ast import literal_eval
-
         try:
-            number, hint = literal_eval(entry.value.decode())
-        except (ValueError, SyntaxError, TypeError):
+            # No literal of Python: reading one on a thread fails `ast.parse` of others (CPython 3.11).
+            number, hint = json.loads(entry.value)
+        except (ValueError, TypeError):
             return None, None
+        hint = tuple(hint) if isinstance(hint, list) else hint
         return (number, hint) if isinstance(number, int) else (None, None)
