@@ -203,7 +203,8 @@ def test_a_poisoned_entry_leads_nowhere_when_a_key_is_set(
     """
     The same attack works where nothing is signed: what is on a user's own disk is believed.
     """
-    host = host_with(signed=signed)
+    # Nor does it hear of its own publish a second later, and ask again.
+    host = host_with(signed=signed, BIFROST_CACHE__FOLLOW_S="0")
     uri = host.register_asset("model", "Rock", rock, in_place=True)
     other = tmp_path / "other.txt"
     other.write_text("other")

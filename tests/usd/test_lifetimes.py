@@ -8,13 +8,18 @@ from typing import Any
 
 from pxr import Usd
 
-from bifrost import bifrost_host
 from bifrost.testing.show import Show, layer
-from bifrost.usd import stage as bifrost_stage
 from bifrost.usd.lifetimes import outlived
 from bifrost.usd.opening import opened
 
+GIVEN = """
+import sys
+from bifrost import bifrost_host
+from bifrost.usd import stage as bifrost_stage
 bifrost_stage.warm()
+given = bifrost_host.open_usd_stage(sys.argv[1])
+assert (given.GetRootLayer(),) == vars(given)["bifrost_layers"], vars(given)
+"""
 
 
 class Witness:
@@ -43,18 +48,20 @@ def test_what_outlives_a_stage_ends_behind_it() -> None:
     assert [False] == seen
 
 
-def test_layers_that_python_has_met_outlive_the_stages_that_we_open(
-    show: Show, tmp_path: Path
-) -> None:
+def test_all_layers_outlive_a_stage_that_is_opened_to_be_looked_at(tmp_path: Path) -> None:
     """
-    All of a stage that we open to look at it, the root's of one that is given away.
+    Asking for them gives each a Python object, which the stage then keeps.
     """
     file = tmp_path / "shot.usda"
-    file.write_text(layer(sublayers=["./below.usda"]))
+    file.write_text(layer(sublayers=("./below.usda",)))
     (tmp_path / "below.usda").write_text(layer())
-    reference = show.publish("prop.usda", layer())
 
     with opened(file) as stage:
         assert set(stage.GetUsedLayers()) <= set(vars(stage)["bifrost_layers"])
-    given = bifrost_host.open_usd_stage(reference)
-    assert (given.GetRootLayer(),) == vars(given)["bifrost_layers"]
+
+
+def test_the_root_layer_outlives_a_stage_that_is_given_away(show: Show, run_python) -> None:
+    """
+    Python has met no other: they stay open no longer than the stage has them.
+    """
+    run_python(GIVEN, show.publish("prop.usda", layer()))
