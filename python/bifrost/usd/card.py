@@ -92,21 +92,18 @@ def card(
     name: str, asset_type: str, width: int, height: int, outline: Silhouette | None = None
 ) -> Image:
     """Return a card of this size; what can't be printed of *name* and *asset_type* is left out."""
-    from PIL import Image, ImageDraw
+    from PIL import ImageDraw
 
-    picture = backdrop(width, height, _TOP, _BOTTOM)
-    accent = _accent(asset_type)
     # Twice as large, and then made smaller: Pillow draws without soft edges.
-    large = Image.new("RGBA", (2 * width, 2 * height))
+    large = backdrop(2 * width, 2 * height, _TOP, _BOTTOM)
     draw = ImageDraw.Draw(large)
+    accent = _accent(asset_type)
     if outline is not None:
         _draw_outline(draw, outline, accent, 2 * width, round(2 * height * TEXT_AT))
     else:
         _draw_nothing(draw, accent, 2 * width, round(2 * height * TEXT_AT))
     _draw_text(draw, _printable(name) or "unnamed", _printable(asset_type), accent, large.size)
-    small = large.reduce(2)
-    picture.paste(small, (0, 0), small)
-    return picture
+    return large.reduce(2)
 
 
 def backdrop(
@@ -132,12 +129,12 @@ def _draw_outline(
     line = max(2, round(min(width, height) / 160))
     for hull in outline.boxes:
         if len(hull) > 2:
-            draw.polygon([at(point) for point in hull], fill=(*accent, 255))
+            draw.polygon([at(point) for point in hull], fill=accent)
     for hull in outline.boxes:
         points = [at(point) for point in (*hull, *hull[:1])]
-        draw.line(points, fill=(*_darker(accent), 255), width=max(1, line // 2))
+        draw.line(points, fill=_darker(accent), width=max(1, line // 2))
     for a, b in outline.around:
-        draw.line((*at(a), *at(b)), fill=(*_FAINT, 255), width=line)
+        draw.line((*at(a), *at(b)), fill=_FAINT, width=line)
 
 
 def _draw_nothing(draw: ImageDraw, accent: tuple[int, int, int], width: int, height: int) -> None:
@@ -147,9 +144,9 @@ def _draw_nothing(draw: ImageDraw, accent: tuple[int, int, int], width: int, hei
     left, top = (width - wide) / 2, (height - tall) / 2 + height * 0.04
     right, bottom = left + wide, top + tall
     sheet = [(left, top), (right - fold, top), (right, top + fold), (right, bottom), (left, bottom)]
-    draw.polygon(sheet, fill=(*accent, 255))
+    draw.polygon(sheet, fill=accent)
     corner = [(right - fold, top), (right, top + fold), (right - fold, top + fold)]
-    draw.polygon(corner, fill=(*_darker(accent), 255))
+    draw.polygon(corner, fill=_darker(accent))
 
 
 def _draw_text(
@@ -163,14 +160,12 @@ def _draw_text(
     edge = _EDGE * min(size)
     room = width - 2 * edge
     top = height * TEXT_AT
-    draw.rectangle(
-        (edge, top, edge + min(size) * 0.12, top + min(size) * 0.012), fill=(*accent, 255)
-    )
+    draw.rectangle((edge, top, edge + min(size) * 0.12, top + min(size) * 0.012), fill=accent)
     font, text = _fitted(name, room, 0.125 * height)
     top += 0.04 * height
-    draw.text((edge, top), text, font=font, fill=(*_INK, 255))
+    draw.text((edge, top), text, font=font, fill=_INK)
     font, text = _fitted(asset_type, room, 0.07 * height)
-    draw.text((edge, top + 0.145 * height), text, font=font, fill=(*_FAINT, 255))
+    draw.text((edge, top + 0.145 * height), text, font=font, fill=_FAINT)
 
 
 def _fitted(text: str, room: float, height: float) -> tuple[Any, str]:
