@@ -740,17 +740,19 @@ def test_a_thousand_keys_are_one_round_trip(make, server):
     assert 3 <= proxy.requests - before < 30
 
 
-def test_many_threads_share_few_connections(make, server):
+def test_many_threads_share_few_connections(make, server, made):
     """A server has 10,000 connections for everybody."""
+    stored(make(), b"hero")
     with FaultyProxy("127.0.0.1", server.port) as proxy:
-        tier = make(f"redis://127.0.0.1:{proxy.port}")
-        stored(tier, b"hero")
+        # Without a follower: on a busy machine it may have to connect again, which it may.
+        tier = RedisTier(f"redis://127.0.0.1:{proxy.port}", budget_s=PATIENCE_S)
+        made.append(tier)
         with ThreadPoolExecutor(24) as pool:
             found = list(pool.map(lambda _: tier.get([key(b"hero")]), range(500)))
         tier.close()
 
     assert all(found)
-    assert proxy.accepted <= redis_lines.MAX_LINES + 1
+    assert proxy.accepted <= redis_lines.MAX_LINES
 
 
 def test_a_password_is_needed_and_never_shown(caplog):
