@@ -255,6 +255,17 @@ def test_every_call_about_a_reference_says_in_what_context_it_failed(
     assert {"manager", "operation", "attempt", "elapsed_s"} <= set(error.context)
 
 
+@pytest.mark.parametrize("limit", [-1, "5", True])
+def test_a_limit_is_a_whole_number_from_0_up(own_host, limit):
+    """
+    Of relationships as of publishes and orphans.
+    """
+    error = raised_by(own_host.get_relationships_with_metadata, UNKNOWN_ASSET, limit=limit)
+
+    assert errors.InvalidQueryException is type(error)
+    assert error.message.startswith("limit: expected")
+
+
 def test_what_was_meant_is_suggested_where_nothing_is_found(make):
     """
     From what the caches hold, of another manager: it has no search.

@@ -168,18 +168,23 @@ class RelationshipCalls(Asking):
         Raises:
             AssetNotFoundException: no such asset; with suggestions.
             InvalidReferenceException: *direction* or *after* is none.
+            InvalidQueryException: *limit* is no number from 0 up.
             InvalidTraitsException: one of *strengths* is none.
             PermissionDeniedException: who asks may not read the asset.
         """
         catalogue = self.session.own_catalogue("relationships with metadata")
+
+        from bifrost.catalogue.query.values import MAX_INTEGER, as_integer
+
+        if limit is not None:
+            as_integer(limit, "limit", MAX_INTEGER)
         asset_id, number = self._place(asset_uri, context)
-        most = None if limit is None else max(0, limit)
         at_a_time = _PAGE if limit is None else max(1, min(_PAGE, limit))
         filters = {"kinds": kinds, "strengths": strengths, "purposes": purposes}
         found = catalogue.every_relationship_of(
             asset_id, number, after=after, at_a_time=at_a_time, direction=direction, **filters
         )
-        return [_shown(each) for each in islice(found, most)]
+        return [_shown(each) for each in islice(found, limit)]
 
     @recorded
     def get_relationships_of_assets(
