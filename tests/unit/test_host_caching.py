@@ -12,6 +12,7 @@ from bifrost import errors
 from bifrost.context import Context
 from bifrost.host import BifrostHostInterface
 from bifrost.session import Session
+from bifrost.session.caching import Caching
 from bifrost.settings import load
 from bifrost.testing import managers
 from bifrost.testing.processes import HostProcess, eventually
@@ -219,6 +220,30 @@ def test_configuring_again_and_again_leaks_nothing(host, uris):
     assert eventually(lambda: threading.active_count() <= threads + 3)
     # A leak would be twenty or more; a pool of database connections grows up to its bound.
     assert descriptors() <= before + 15
+
+
+@pytest.mark.parametrize("call", ["invalidate", "follow"])
+def test_caches_that_are_replaced_meanwhile_forget_too(call, host, uris, monkeypatch):
+    """
+    Those before are closed, and tell nobody, when they hear of it.
+    """
+    host.configure_cache(follow_seconds=0)
+    real = getattr(Caching, call)
+
+    def late(caching, *arguments):
+        monkeypatch.setattr(Caching, call, real)
+        host.configure_cache(ttl_seconds=77)
+        host.resolve_asset_paths(uris)
+        return real(caching, *arguments)
+
+    def forget():
+        if call == "follow":
+            asset_id = uris[0].removeprefix("bifrost:///assets/")
+            host.session.catalogue.set_deprecated(asset_id, True)
+        monkeypatch.setattr(Caching, call, late)
+        host.invalidate_cache(uris[0]) if call == "invalidate" else host.session.follow()
+
+    assert uris[:1] == asked_again(host, uris, forget)
 
 
 def test_memory_alone_will_do(host, uris):

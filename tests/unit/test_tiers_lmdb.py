@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -13,6 +14,7 @@ from bifrost.testing import Clock
 from bifrost.tiers import lmdb as lmdb_module
 from bifrost.tiers import records, shared_cache
 from bifrost.tiers.lmdb import LmdbTier
+from bifrost.tiers.store_folder import StoreFolder
 from bifrost.tiers.tier import FOREVER, Entry
 
 KEY = b"r" + b"s" * 16 + b"hero"
@@ -99,6 +101,30 @@ def test_two_tiers_share_one_environment(tmp_path, tier):
     assert {KEY} == set(other.get([KEY]))
     other.close()
     assert not [path for path in lmdb_module._registry if path.startswith(str(tmp_path))]
+
+
+def test_closing_does_not_wait_for_ever_for_a_transaction(tmp_path, tier, monkeypatch):
+    """As closing LMDB's environment would; and letting go of it would break the transaction."""
+    monkeypatch.setattr(lmdb_module, "_PATIENCE_S", 0.1)
+    tier.put({KEY: entry(tier)})
+    tier.flush()
+    put_in_force = StoreFolder.put_in_force
+    waited = []
+
+    def closed_meanwhile(folder, name):
+        closing.start()
+        closing.join(20)
+        waited.append(closing.is_alive())
+        put_in_force(folder, name)
+
+    closing = threading.Thread(target=tier.close)
+    monkeypatch.setattr(StoreFolder, "put_in_force", closed_meanwhile)
+    tier.compact()
+    closing.join()
+
+    assert [False] == waited
+    with LmdbTier(tmp_path, max_bytes=8 << 20) as again:
+        assert {KEY} == set(again.get([KEY]))
 
 
 def test_the_bound_holds_and_the_newest_stay(tmp_path, tier):

@@ -199,6 +199,18 @@ def test_closing_commits_what_waits(queue, store):
     assert not queue._thread.is_alive()
 
 
+@pytest.mark.parametrize("had_thread", [True, False])
+def test_who_comes_after_closing_is_told_so_and_waits_for_nothing(queue, store, had_thread):
+    """There is no thread any more that would commit it."""
+    if had_thread:
+        queue.put({b"k": entry()}, LARGE)
+    queue.close(5.0)
+
+    assert queue.note([b"hero"], 5.0) is None
+    queue.flush(5.0)
+    assert [] == store.notes
+
+
 def test_touches_alone_are_no_reason_to_write(queue, store):
     """They ride along, or go with the closing."""
     queue.touch([b"k"])

@@ -12,7 +12,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bifrost.context import Context, ContextSnapshot, Given, effective, login_name
 from bifrost.errors import Code, UnsupportedOperationException
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from bifrost.manager import BifrostManagerInterface
     from bifrost.publishing import Publisher
     from bifrost.tokens import Verifier
+
+T = TypeVar("T")
 
 
 class Session:
@@ -307,7 +309,7 @@ class Session:
         Raises:
             TierError: other processes could not be told. This one forgot.
         """
-        self._caching.invalidate(name for ref in references for name in names_for(ref))
+        self.invalidate_names(name for ref in references for name in names_for(ref))
 
     def invalidate_names(self, names: Iterable[bytes] | None) -> None:
         """
@@ -316,7 +318,8 @@ class Session:
         Raises:
             TierError: other processes could not be told. This one forgot.
         """
-        self._caching.invalidate(names)
+        told = None if names is None else tuple(names)
+        self._with_caches_in_force(lambda caching: caching.invalidate(told))
 
     def start_following(self) -> None:
         """Hear of what others change from now on, on threads of its own; `ask` does so too."""
@@ -330,11 +333,11 @@ class Session:
             CatalogueError: it can't be asked.
             TierError: other processes of this host could not be told.
         """
-        self._caching.follow()
+        self._with_caches_in_force(lambda caching: caching.follow())
 
     def follow_within(self, seconds: float) -> bool:
         """As `follow`, for who can't wait longer and needs no reason: whether it was done."""
-        return self._caching.follow_within(seconds)
+        return self._with_caches_in_force(lambda caching: caching.follow_within(seconds))
 
     def configure(self, settings: Settings) -> None:
         """
@@ -356,6 +359,23 @@ class Session:
             self._wire_caches()
         cache.close()
         before.close()
+
+    def _with_caches_in_force(self, do: Callable[[Caching], T]) -> T:
+        """
+        Return what *do* does with the caches, done once more where `configure` replaced them meanwhile.
+
+        Those before may be closed already, and what they are told then nobody hears.
+        """
+        while True:
+            caching = self._caching
+            try:
+                done = do(caching)
+            except Exception:
+                if caching is self._caching:
+                    raise
+            else:
+                if caching is self._caching:
+                    return done
 
     # The rest
 

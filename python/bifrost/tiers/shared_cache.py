@@ -160,6 +160,8 @@ class SharedCache:
             newest = self._backlog.note(subjects, _PATIENCE_S)
         finally:
             self.tell()
+        if newest is None:
+            newest = self._newest + 1  # closed just now: what is in it is served no more
         self._newest = max(self._newest, newest)
         return newest
 
@@ -248,8 +250,10 @@ class SharedCache:
                 logging.getLogger("bifrost.tiers").warning("%s", text)
 
     def close(self, patience_s: float) -> None:
-        """Commit what waits, and close the store unless a commit hangs in it."""
+        """Commit what waits, and close the store unless a transaction hangs in it."""
         is_done = self._backlog.close(patience_s)
+        # Whoever mends or compacts it, or found no thread for the backlog, may still be at it.
+        is_done = is_done and self._writing.acquire(timeout=patience_s)
         with self._lock:
             store, self._store = self._store, None
             self._bypassed, self._local = True, LocalInvalidations(self._newest + 1)
@@ -257,6 +261,8 @@ class SharedCache:
         self._retired.clear()
         for store in stores:
             store.close() if is_done else _stuck.append(store)
+        if is_done:
+            self._writing.release()
 
     # Reading
 

@@ -176,7 +176,7 @@ class WriteBehind:
         self._batch = Batch()
         self._committing: Batch | None = None
         self._thread: Thread | None = None
-        self._urgent = self._closing = self._lingers = False
+        self._urgent = self._closing = self._lingers = self._ended = False
         self._pause_s = 0.0
         self.dropped = 0
         """Puts that never reached the store."""
@@ -235,9 +235,11 @@ class WriteBehind:
             if len(self._batch.touched) < MAX_TOUCHED:
                 self._batch.touched.update(keys)
 
-    def note(self, subjects: Iterable[bytes] | None, timeout_s: float) -> int:
+    def note(self, subjects: Iterable[bytes] | None, timeout_s: float) -> int | None:
         """
         Note *subjects* as invalidated; return what the commit returned, once it is done.
+
+        None: all is closed, and there is no commit any more.
 
         Raises:
             TierError: the commit failed or took too long. The subjects stay hidden from `look`, and
@@ -245,6 +247,8 @@ class WriteBehind:
         """
         with self._changed:
             self._batch.note(subjects)
+            if self._ended:
+                return None
             waiter = self._wait_for_batch()
         return self._waited(waiter, timeout_s) or 0
 
@@ -261,6 +265,8 @@ class WriteBehind:
             TierError: it took longer than *timeout_s*.
         """
         with self._changed:
+            if self._ended:
+                return
             if self._batch:
                 waiter = self._wait_for_batch()
             elif self._committing is not None:
@@ -277,6 +283,7 @@ class WriteBehind:
                 self._wake()
             self._closing = True
             thread = self._thread
+            self._ended = thread is None
             self._changed.notify_all()
         if thread is not None:
             thread.join(timeout_s)
@@ -308,7 +315,7 @@ class WriteBehind:
         self._batch, self._committing = hidden, None
         self._changed = Condition()
         self._thread = None
-        self._urgent = self._closing = self._lingers = False
+        self._urgent = self._closing = self._lingers = self._ended = False
 
     def _wake(self, *, urgent: bool = False) -> None:
         if self._thread is None and not self._closing:
@@ -359,7 +366,9 @@ class WriteBehind:
                     break
                 self._changed.wait(left)
             self._lingers = False
-            return bool(self._batch or (self._closing and self._batch.touched))
+            is_more = bool(self._batch or (self._closing and self._batch.touched))
+            self._ended = not is_more
+            return is_more
 
     def _commit_next(self) -> None:
         with self._changed:
