@@ -246,6 +246,29 @@ def test_a_fresh_request_finds_what_was_missing(cache, manager):
     assert isinstance(ask(cache, HERO)[0], Resolution)
 
 
+@pytest.mark.parametrize("late", [resolved(HERO), DENIED])
+def test_a_late_answer_does_not_take_the_place_of_one_that_was_asked_for_later(
+    cache, manager, clock, monkeypatch, late
+):
+    """
+    Of a slow manager, which had the question before somebody refreshed.
+    """
+    new, answer = Resolution(HERO, "/store/v2.usda"), manager.answer
+
+    def refreshed_meanwhile(reference):
+        monkeypatch.setattr(manager, "answer", answer)
+        manager.answers[HERO] = new
+        clock.now += 1.0
+        assert new.path == ask(cache, HERO, fresh=True)[0].path
+        return late
+
+    monkeypatch.setattr(manager, "answer", refreshed_meanwhile)
+    ask(cache, HERO)
+
+    assert new.path == ask(cache, HERO)[0].path
+    assert 2 == len(manager.asked)
+
+
 def test_forgetting_failures_asks_again(cache, manager):
     """
     Something was published: it may be what was missing.
@@ -253,7 +276,7 @@ def test_forgetting_failures_asks_again(cache, manager):
     manager.answers[HERO] = NOT_FOUND
     ask(cache, HERO)
     del manager.answers[HERO]
-    cache.forget_failures(None)
+    cache.forget_failures(None, 2)
 
     assert isinstance(ask(cache, HERO)[0], Resolution)
 

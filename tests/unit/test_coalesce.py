@@ -213,6 +213,24 @@ def test_failures_are_shared_like_answers(coalesce, manager, pool):
     assert [(down,), (down,)] == [each.result(LIMIT_S).outcomes for each in (first, second)]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "joins"),
+    [(0.5, None, False), (0.5, 1.0, False), (1.0, 1.0, True), (1.0, 0.5, True), (None, 9.0, True)],
+)
+def test_nobody_waits_with_who_has_less_time(coalesce, manager, pool, first, second, joins):
+    """
+    It would be told that the time is up when its own is not.
+    """
+    leader = pool.submit(coalesce.handle, request("a", deadline_s=first))
+    assert manager.entered.acquire(timeout=LIMIT_S)
+    other = pool.submit(coalesce.handle, request("a", deadline_s=second))
+    eventually(lambda: waiters(coalesce) == 1 if joins else len(manager.asked) == 2)
+    manager.gate.set()
+
+    assert leader.result(LIMIT_S).outcomes[0][0] == other.result(LIMIT_S).outcomes[0][0] == "a"
+    assert len(manager.asked) == (1 if joins else 2)
+
+
 def test_waiting_for_another_is_bounded_by_the_own_deadline(coalesce, manager, pool):
     """
     Who has a tenth of a second does not wait for one who has half a minute.

@@ -340,3 +340,22 @@ def eventually(condition):
             return True
         time.sleep(0.005)
     return False
+
+
+@pytest.mark.parametrize("again", ["look", "begin"])
+def test_what_was_asked_for_while_the_log_could_not_be_is_forgotten(process, log, again):
+    """
+    Nobody can say what changed since, whoever looks first.
+    """
+    log.is_down = True
+    with pytest.raises(ConnectionError):
+        process.follower.begin()
+    sequence = process.tiers.sequence()
+    process.tiers.put({key("hero"): Entry(b"v", FOREVER, 0.0, sequence)})
+    log.is_down = False
+    log.change("hero")
+    getattr(process.follower, again)()
+
+    assert [] == process.knows("hero")
+    process.fill("hero")
+    assert ["hero"] == process.knows("hero")

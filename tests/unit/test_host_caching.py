@@ -10,12 +10,16 @@ import pytest
 
 from bifrost import errors
 from bifrost.context import Context
+from bifrost.errors import TierError
 from bifrost.host import BifrostHostInterface
 from bifrost.session import Session
 from bifrost.session.caching import Caching
 from bifrost.settings import load
 from bifrost.testing import managers
 from bifrost.testing.processes import HostProcess, eventually
+from bifrost.tiers.following import Follower
+from bifrost.tiers.lmdb import LmdbTier
+from bifrost.tiers.shared_cache import SharedCache
 
 NAMES = ("set.tree", "set.rock", "hero")
 
@@ -244,6 +248,49 @@ def test_caches_that_are_replaced_meanwhile_forget_too(call, host, uris, monkeyp
         host.invalidate_cache(uris[0]) if call == "invalidate" else host.session.follow()
 
     assert uris[:1] == asked_again(host, uris, forget)
+
+
+def test_listeners_hear_what_was_not_heard_when_caches_are_replaced(host, uris, own_home):
+    """
+    Another process told the log within the second in which nobody looks.
+    """
+    heard = []
+    host.resolve_asset_paths(uris)
+    host.session.tiers.listeners.append(lambda names, _: heard.extend(names or [None]))
+    with LmdbTier(host.session.settings.cache_directory, max_bytes=1 << 22) as other:
+        other.invalidations.note_invalidation([b"hero"])
+        host.configure_cache(ttl_seconds=77)
+
+    assert b"hero" in heard
+
+
+@pytest.mark.parametrize("fails", ["log", "look"])
+def test_what_others_can_not_be_told_is_forgotten_here(host, uris, monkeypatch, fails):
+    """
+    Failures, too, and whatever else was to be told at the same time.
+    """
+    missing = "bifrost:///assets/nothing"
+    host.configure_cache(follow_seconds=0)
+
+    def broken(*_):
+        raise TierError("the disk is full")
+
+    def forget():
+        with pytest.raises(errors.AssetNotFoundException):
+            host.resolve_asset_path(missing)
+        with monkeypatch.context() as patch:
+            if fails == "log":
+                patch.setattr(SharedCache, "_write", broken)
+            else:
+                patch.setattr(Follower, "look", broken)
+            with pytest.raises(TierError, match="full"):
+                host.invalidate_cache([uris[0], missing])
+
+    assert uris[:1] == asked_again(host, uris, forget)
+    before = host.session.stats()["manager"]["round_trips"]
+    with pytest.raises(errors.AssetNotFoundException):
+        host.resolve_asset_path(missing)
+    assert before < host.session.stats()["manager"]["round_trips"]
 
 
 def test_memory_alone_will_do(host, uris):

@@ -10,12 +10,14 @@ import threading
 
 import pytest
 
+from bifrost.errors import TierError
 from bifrost.testing import Clock
 from bifrost.tiers import lmdb as lmdb_module
 from bifrost.tiers import records, shared_cache
 from bifrost.tiers.lmdb import LmdbTier
 from bifrost.tiers.store_folder import StoreFolder
 from bifrost.tiers.tier import FOREVER, Entry
+from bifrost.tiers.write_behind import WriteBehind
 
 KEY = b"r" + b"s" * 16 + b"hero"
 
@@ -125,6 +127,22 @@ def test_closing_does_not_wait_for_ever_for_a_transaction(tmp_path, tier, monkey
     assert [False] == waited
     with LmdbTier(tmp_path, max_bytes=8 << 20) as again:
         assert {KEY} == set(again.get([KEY]))
+
+
+def test_who_is_told_while_it_closes_hears_that_nobody_was(tmp_path, tier, monkeypatch):
+    """The file keeps what was to be forgotten, and the next process would serve it."""
+    note = WriteBehind.note
+
+    def late(queue, *arguments):
+        tier.close()
+        return note(queue, *arguments)
+
+    tier.put({KEY: entry(tier)})
+    tier.flush()
+    monkeypatch.setattr(WriteBehind, "note", late)
+
+    with pytest.raises(TierError, match="closed"):
+        tier.invalidations.note_invalidation([b"hero"])
 
 
 def test_the_bound_holds_and_the_newest_stay(tmp_path, tier):

@@ -256,6 +256,25 @@ def test_an_overtaken_answer_does_not_reach_the_studio(clock, near, studio):
         assert [set() if names is None else {other}] == [set(put) for put, _ in studio.puts]
 
 
+@pytest.mark.parametrize("names", [[b"hero"], [beginning_with(b"he")], None])
+def test_an_answer_from_before_an_announcement_does_not_reach_the_studio_behind_it(
+    clock, near, studio, names
+):
+    """By the studio's numbers it comes later, and this host's log does not say so yet."""
+    cache = tiered(clock, near, studio)
+    other = b"r" + b"s" * 16 + b"villain"
+    sequence = cache.sequence()
+
+    def announce():
+        cache.put({KEY: entry(sequence=sequence), other: entry(sequence=sequence)})
+
+    cache.invalidate(names, announce)
+
+    assert [set() if names is None else {other}] == [set(put) for put, _ in studio.puts]
+    cache.put({KEY: entry(sequence=cache.sequence())})
+    assert {KEY} == set(studio.puts[-1][0])
+
+
 def test_without_a_position_nothing_reaches_the_studio(clock, near, studio):
     """It has not been heard of, so what it would have told is not known."""
     cache = tiered(clock, near, studio)
@@ -271,7 +290,7 @@ def test_listeners_hear_of_every_invalidation(clock, near):
     shared, heard = Shared(), []
     cache, others_cache = tiered(clock, near, shared), tiered(clock, shared)
     cache.find([KEY])
-    cache.listeners.append(heard.append)
+    cache.listeners.append(lambda names, _: heard.append(names))
     cache.invalidate([b"hero", b"hero"])
     others_cache.invalidate([b"villain"])
     cache.catch_up()

@@ -131,9 +131,9 @@ class Cache:
             scope = self._scopes[context_scope] = blake2b(text, digest_size=16).digest()
         return scope
 
-    def forget_failures(self, names: Collection[bytes] | None) -> None:
-        """Forget the failures about *names*, None: all; those that are on their way here, too."""
-        self._negative.outdate(names, self._tiers.sequence())
+    def forget_failures(self, names: Collection[bytes] | None, sequence: int) -> None:
+        """Forget failures about *names*, None: all, that were asked for before *sequence*, as tiers do."""
+        self._negative.outdate(names, sequence)
 
     def stats(self) -> dict[str, Any]:
         """
@@ -226,11 +226,25 @@ class Cache:
                 self._remember_failure(key, outcome, now, sequence)
                 if not outcome.says_nothing:
                     taken_back.append(key)
+        asked_later = self._asked_later((*entries, *taken_back), now)
+        if asked_later:
+            entries = {key: each for key, each in entries.items() if key not in asked_later}
+            taken_back = [key for key in taken_back if key not in asked_later]
         if taken_back:  # or a later outage would serve it as stale
             self._tiers.delete(taken_back)
         self._tiers.put(entries)
         self._count(misses=len(answers) - served, hits=served, stale_served=served)
         return answers
+
+    def _asked_later(self, keys: Collection[bytes], asked: float) -> set[bytes]:
+        """
+        Return those of *keys* to which this process has an answer that was asked for after *asked*.
+
+        A slow manager's older answer must not take the place of what somebody asked for afresh.
+        """
+        now = self._clock()  # what was stored later than that, a clock that was wrong has stored
+        held = self._tiers.in_memory(keys).items()
+        return {key for key, each in held if asked < each.stored <= now}
 
     def _revalidate(self, request: Request) -> None:
         self._ask(request, self.scope(request.context.scope), self._clock(), {})

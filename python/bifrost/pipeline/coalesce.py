@@ -25,8 +25,8 @@ class Coalesce:
     Drops duplicates within a request, and leaves out what another thread is asking for just now.
 
     Requests are shared only between equal operations and contexts, and only within an epoch: who asks
-    after something was invalidated must not be given an answer that was asked for before. Waiting for
-    another's answer is bounded by that one's deadline, since the deadline lies further in.
+    after something was invalidated must not be given an answer that was asked for before. Nobody waits
+    with who has less time, whose deadline lies further in and would be theirs.
 
     Args:
         inner: What is asked.
@@ -64,14 +64,14 @@ class Coalesce:
         return Reply.by_reference(request, outcomes.__getitem__)
 
     def _claim(self, request: Request, common: _Common) -> tuple[_Flight, dict[str, _Flight]]:
-        own = _Flight()
+        own = _Flight(request.deadline_s)
         foreign: dict[str, _Flight] = {}
         with self._lock:
             for reference in dict.fromkeys(request.references):
                 key = (common, reference)
                 # A fresh request must not be served by one that may have been answered already.
                 flight = None if request.fresh else self._flights.get(key)
-                if flight is None:
+                if flight is None or flight.has_less_time(own):
                     own.references.append(reference)
                     self._flights[key] = own
                 else:
@@ -90,9 +90,15 @@ class Coalesce:
 class _Flight:
     """What one request asks for, until it is answered. One event for all of it: each costs 10 us."""
 
-    __slots__ = ("landed", "outcomes", "references")
+    __slots__ = ("deadline_s", "landed", "outcomes", "references")
 
-    def __init__(self) -> None:
+    def __init__(self, deadline_s: float | None) -> None:
+        self.deadline_s = deadline_s
         self.landed = threading.Event()
         self.references: list[str] = []
         self.outcomes: dict[str, Any] = {}
+
+    def has_less_time(self, other: _Flight) -> bool:
+        """Whether it is given up before *other* would be: None is what all have that say nothing."""
+        mine, theirs = self.deadline_s, other.deadline_s
+        return mine is not None and (theirs is None or mine < theirs)

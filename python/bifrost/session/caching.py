@@ -109,13 +109,18 @@ class Caching:
             TierError: other processes of this host could not be told. This one forgot.
         """
         told = None if names is None else tuple(dict.fromkeys(names))
-        news = self._changed()
+        news, trouble = None, None
+        try:
+            news = self._changed()
+        except TierError as error:
+            trouble = error  # which does not keep us from forgetting what we were told
         if told is not None and news is not None:
             # Most often what we are told of is what the catalogue says, too.
             told = () if news.names is None else tuple(n for n in told if n not in news.names)
         if told is None or told:
-            self._announce(News(told, 0, 0))
-            self.tiers.invalidate(told)
+            self.tiers.invalidate(told, lambda: self._announce(News(told, 0, 0)))
+        if trouble is not None:
+            raise trouble
 
     def follow(self) -> None:
         """

@@ -75,15 +75,14 @@ class Session:
         self._manager = LazyManager(lambda: _called(alive))
         second = self.settings.assetio.fallback_manager
         self._second = LazyManager(lambda: foreign_manager(second)) if second else None
-        self._caching = self._make_caching()
-        self._wire()
+        self._wire(self._make_caching())
         reset_in_child(self)
 
     def _make_caching(self) -> Caching:
         own = weakref.proxy(self) if self.uses_own_catalogue else None
         return Caching(self.settings, own)
 
-    def _wire(self) -> None:
+    def _wire(self, caching: Caching) -> None:
         """Put the handlers together, innermost first: what asks the managers, then what remembers."""
         # Each looks for the caches when it is asked: `configure` puts others in their place.
         noting = _Noting(self._manager, lambda: self._caching)
@@ -94,24 +93,27 @@ class Session:
         self._batching = Batching(coalesce, self.settings.manager.max_workers)
         if self._second is not None:
             _, self._second_deadline = self._bounded(self._second)
-        self._wire_caches()
+        self._wire_caches(caching)
 
-    def _wire_caches(self) -> None:
-        tiers, lifetimes = self._caching.tiers, self.settings.cache
-        asking = Part(self._batching, "manager", tracing)
-        roots = self.allowed_roots
-        self.cache = Cache(
-            self._confined(asking), tiers, identity(self.settings), lifetimes, roots=roots
+    def _wire_caches(self, caching: Caching) -> None:
+        """Put *caching* in force, with what serves from it."""
+        cache = Cache(
+            self._confined(Part(self._batching, "manager", tracing)),
+            caching.tiers,
+            identity(self.settings),
+            self.settings.cache,
+            roots=self.allowed_roots,
         )
-        tiers.listeners[:1] = [self.cache.forget_failures]
-        handler: Handler = self.cache
-        self._fallback: Fallback | None = None
+        caching.tiers.listeners[:1] = [cache.forget_failures]
+        handler: Handler = cache
+        fallback: Fallback | None = None
         if self._second is not None:
-            handler = self._fallback = Fallback(
+            handler = fallback = Fallback(
                 handler, self._confined(self._second_deadline), self._second.recognises
             )
         handler = Authenticate(handler, self.authenticated)
-        self._observe = Observe(handler, self.recorder, tracing)
+        observe = Observe(handler, self.recorder, tracing)
+        self._fallback, self.cache, self._observe, self._caching = fallback, cache, observe, caching
 
     def _confined(self, manager: Handler) -> Handler:
         return Confine(manager, self.allowed_roots) if self.allowed_roots else manager
@@ -348,15 +350,18 @@ class Session:
         """
         with self._lock:
             before, cache, old = self._caching, self.cache, self.settings
-            listeners = before.tiers.listeners
             self.settings = settings
             try:
-                self._caching = self._make_caching()
+                caching = self._make_caching()
             except BaseException:
                 self.settings = old
                 raise
-            self._caching.tiers.listeners[:] = listeners
-            self._wire_caches()
+            caching.tiers.listeners[:] = before.tiers.listeners
+            caching.tiers.catch_up()  # what the log says from here on, they hear
+            self._wire_caches(caching)
+        # What was told to the old ones alone; and what they had not heard yet, for who listens.
+        caching.tiers.catch_up()
+        before.tiers.catch_up()
         cache.close()
         before.close()
 
@@ -433,7 +438,7 @@ class Session:
         self._manager.after_fork()
         if self._second is not None:
             self._second.after_fork()
-        self._wire()
+        self._wire(self._caching)
 
     def _make_manager(self) -> Any:
         if self.uses_own_catalogue:

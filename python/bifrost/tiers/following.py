@@ -97,6 +97,8 @@ class Follower:
         self._thread: Thread | None = None
         self._position: int | None = getattr(self, "_position", None)
         self._hint: object = None
+        # Whether something was asked for while no number could be known: nobody could tell what came after.
+        self._is_in_doubt: bool = getattr(self, "_is_in_doubt", False)
         self.looks = getattr(self, "looks", 0)
         """How often the source was asked."""
 
@@ -133,9 +135,15 @@ class Follower:
             if self._position is None:
                 self._position, self._hint = self._noted()
             if self._position is None:
+                was_in_doubt, self._is_in_doubt = self._is_in_doubt, True
                 self._source.number()  # opens it, which may show in the hint
                 hint = self._source.hint()
-                self._move(self._source.number(), hint)
+                number = self._source.number()
+                if was_in_doubt:
+                    self._invalidate(None, 0, number, hint)
+                else:
+                    self._move(number, hint)
+                self._is_in_doubt = False
 
     def look(self) -> News | None:
         """
@@ -217,16 +225,18 @@ class Follower:
 
     def _look_first(self, hint: object) -> News | None:
         """
-        Begin with the newest number. This process asked for nothing yet: it would know a number.
+        Begin with the newest number. This process asked for nothing yet, or could know no number then.
 
         What others left in the shared cache was asked for at no number that is known, and is forgotten.
         """
         number = self._source.number()
         shared = self._tiers.shared
-        if shared is None or not shared.stats()["entries"]:
+        if not self._is_in_doubt and (shared is None or not shared.stats()["entries"]):
             self._move(number, hint)
             return None
-        return self._invalidate(None, 0, number, hint)
+        news = self._invalidate(None, 0, number, hint)
+        self._is_in_doubt = False
+        return news
 
     def _invalidate(
         self, names: Iterable[bytes] | None, before: int, after: int, hint: object
@@ -234,9 +244,7 @@ class Follower:
         news = News(None if names is None else tuple(names), before, after)
         try:
             if news.names is None or news.names:
-                if before:
-                    self._tell(news)
-                self._tiers.invalidate(news.names)
+                self._tiers.invalidate(news.names, (lambda: self._tell(news)) if before else None)
         finally:  # raised only where others of this host could not be told; this process knows
             self._move(after, hint)
         return news

@@ -161,7 +161,7 @@ class SharedCache:
         finally:
             self.tell()
         if newest is None:
-            newest = self._newest + 1  # closed just now: what is in it is served no more
+            raise TierError(f"the cache in {self.root} is closed")
         self._newest = max(self._newest, newest)
         return newest
 

@@ -33,7 +33,8 @@ class TieredCache(Tier):
         invalidations: The log of the first tier that shares one, else one of this process.
         shared: That tier: what is in it all processes of this host know.
         listeners: Called with what was invalidated, None: everything, by this process or another,
-            once it is forgotten here. On whatever thread heard of it; must not raise.
+            and the number below which it is outdated, once it is forgotten here. On whatever thread
+            heard of it; must not raise.
 
     Args:
         tiers: The tiers, fastest first. They are closed with this.
@@ -64,7 +65,9 @@ class TieredCache(Tier):
         self.shared: Tier | None = next(
             (tier for tier in self._tiers if hasattr(tier, "invalidations")), None
         )
-        self.listeners: list[Callable[[Collection[bytes] | None], None]] = []
+        self.listeners: list[Callable[[Collection[bytes] | None, int], None]] = []
+        # What is being invalidated just now and may be in no log yet, by who does it; None: everything.
+        self._overtaking: dict[object, Names | None] = {}
         self._seen: int | None = None
         self._look_again = float("-inf")
         self._errors: dict[str, int] = {}
@@ -75,6 +78,14 @@ class TieredCache(Tier):
     def tier(self, name: str) -> Any:
         """Return the tier of that name; None where there is none."""
         return next((tier for tier in self._tiers if tier.name == name), None)
+
+    def in_memory(self, keys: Collection[bytes]) -> dict[bytes, Entry]:
+        """Return the entries among *keys* that this process's memory has, without asking any further."""
+        memory = self.tier("memory")
+        hits: dict[bytes, Entry] = {}
+        if memory is not None:
+            self._try(memory, lambda: hits.update(memory.get(keys)))
+        return hits
 
     def find(self, keys: Collection[bytes]) -> dict[bytes, tuple[Entry, str]]:
         """
@@ -136,17 +147,36 @@ class TieredCache(Tier):
             self._note_error("invalidations", error)
             return self._seen or 0
 
-    def invalidate(self, subjects: Iterable[bytes] | None) -> int:
+    def invalidate(
+        self, subjects: Iterable[bytes] | None, announce: Callable[[], None] | None = None
+    ) -> int:
         """
         Forget what every kind and scope holds about *subjects*, None: about everything.
 
         They are names: groups, or beginnings. For the processes that share a tier of this host, too:
         those with a memory tier follow within `POLL_S`. Returns the newest number of the log.
 
+        Args:
+            subjects: What changed.
+            announce: Tells other hosts, before this one counts old answers as new. What is being
+                asked for meanwhile about *subjects* is not stored for them: by their numbers it comes
+                after the announcement, by ours before.
+
         Raises:
             TierError: other processes could not be told. This one forgot.
         """
         subjects = None if subjects is None else tuple(dict.fromkeys(subjects))
+        if announce is None:
+            return self._invalidate(subjects)
+        who = object()
+        self._overtaking[who] = None if subjects is None else Names(subjects)
+        try:
+            announce()
+            return self._invalidate(subjects)
+        finally:
+            del self._overtaking[who]
+
+    def _invalidate(self, subjects: Collection[bytes] | None) -> int:
         seen = self._seen
         try:
             number = self.invalidations.note_invalidation(subjects)
@@ -226,7 +256,8 @@ class TieredCache(Tier):
         Store in a tier of many hosts what no invalidation has overtaken that is known here.
 
         In this order: what comes after *position* the tier itself compares, atomically; what came
-        before has been noted in the log of this host, where an entry that it overtook shows.
+        before has been noted in the log of this host, where an entry that it overtook shows, or this
+        process is about to note it.
         """
         position = tier.position()
         if position is None:
@@ -234,14 +265,19 @@ class TieredCache(Tier):
         tier.put_since(self._not_overtaken(entries), position)
 
     def _not_overtaken(self, entries: Mapping[bytes, Entry]) -> Mapping[bytes, Entry]:
+        # Before the log: what is no more among these is in there.
+        overtaking = list(self._overtaking.values())
         oldest = min((entry.sequence for entry in entries.values()), default=0)
-        if oldest == self.sequence():
-            return entries
-        subjects = self.invalidations.invalidated_since(oldest)
-        if subjects is None:
+        if oldest != self.sequence():
+            subjects = self.invalidations.invalidated_since(oldest)
+            overtaking.append(None if subjects is None else Names(subjects))
+        if None in overtaking:
             return {}
-        names = Names(subjects)
-        return {key: each for key, each in entries.items() if not names.covers(key[SUBJECT_AT:])}
+        return {
+            key: entry
+            for key, entry in entries.items()
+            if not any(names.covers(key[SUBJECT_AT:]) for names in overtaking if names)
+        }
 
     @staticmethod
     def _better(
@@ -278,7 +314,7 @@ class TieredCache(Tier):
         for tier in self._told:
             self._try(tier, tier.outdate, subjects, number)
         for listener in self.listeners:
-            listener(subjects)
+            listener(subjects, number)
 
     def _try(self, tier: Tier, call: Callable[..., None], *args: Any) -> bool:
         try:

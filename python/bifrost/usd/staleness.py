@@ -154,7 +154,7 @@ class Watch:
             self._hooks[key] = hook
         return lambda: self._remove(key)
 
-    def heard(self, names: Collection[bytes] | None) -> None:
+    def heard(self, names: Collection[bytes] | None, _sequence: int = 0) -> None:
         """Note what was invalidated, None: everything. A listener of the tiers: it only notes."""
         with self._changed:
             if not self._hooks or not self._is_in_use:
