@@ -342,8 +342,9 @@ def eventually(condition):
     return False
 
 
+@pytest.mark.parametrize("is_noted", [False, True])
 @pytest.mark.parametrize("again", ["look", "begin"])
-def test_what_was_asked_for_while_the_log_could_not_be_is_forgotten(process, log, again):
+def test_what_was_asked_for_while_the_log_could_not_be_is_forgotten(process, log, again, is_noted):
     """
     Nobody can say what changed since, whoever looks first.
     """
@@ -354,6 +355,8 @@ def test_what_was_asked_for_while_the_log_could_not_be_is_forgotten(process, log
     process.tiers.put({key("hero"): Entry(b"v", FOREVER, 0.0, sequence)})
     log.is_down = False
     log.change("hero")
+    if is_noted:  # by another process of this host, which had nothing to forget
+        Follower(process.tiers, log, IDENTITY, 0.0).begin()
     getattr(process.follower, again)()
 
     assert [] == process.knows("hero")

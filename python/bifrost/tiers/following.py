@@ -133,17 +133,7 @@ class Follower:
             return
         with self._lock:
             if self._position is None:
-                self._position, self._hint = self._noted()
-            if self._position is None:
-                was_in_doubt, self._is_in_doubt = self._is_in_doubt, True
-                self._source.number()  # opens it, which may show in the hint
-                hint = self._source.hint()
-                number = self._source.number()
-                if was_in_doubt:
-                    self._invalidate(None, 0, number, hint)
-                else:
-                    self._move(number, hint)
-                self._is_in_doubt = False
+                self._begin()
 
     def look(self) -> News | None:
         """
@@ -184,6 +174,20 @@ class Follower:
         finally:
             self._lock.release()
 
+    def _begin(self) -> None:
+        was_in_doubt = self._is_in_doubt
+        number, hint = self._noted()
+        if number is None:
+            self._is_in_doubt = True  # until the source has been asked
+            self._source.number()  # opens it, which may show in the hint
+            hint = self._source.hint()
+            number = self._source.number()
+            if not was_in_doubt:
+                self._move(number, hint)
+        if was_in_doubt:
+            self._invalidate(None, 0, number, hint)
+        self._position, self._hint, self._is_in_doubt = number, hint, False
+
     def _run(self, stop: Event) -> None:
         pause_s = 0.0 if self._may_have_news() else self._every_s
         while not stop.wait(pause_s):
@@ -212,7 +216,7 @@ class Follower:
         noted, _ = self._noted()
         known = [number for number in (noted, self._position) if number is not None]
         self.looks += 1
-        if not known:
+        if not known or self._is_in_doubt:
             return self._look_first(hint)
         before = max(known)
         after, names = self._source.since(before)

@@ -232,7 +232,8 @@ class TieredCache(Tier):
         return {**sums, "failures": dict(self._errors), "tiers": each}
 
     def close(self) -> None:
-        """Close every tier."""
+        """Close every tier. Whoever listens hears nothing more: closed tiers know nothing."""
+        self.listeners.clear()
         for tier in self._tiers:
             self._try(tier, tier.close)
 
