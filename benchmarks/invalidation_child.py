@@ -41,7 +41,7 @@ def hear(*, home: str, events: int) -> None:
     heard: dict[str, int] = {}
     is_done = threading.Event()
 
-    def note(names: Any) -> None:
+    def note(names: Any, _sequence: int) -> None:
         now = time.monotonic_ns()
         for name in names or ():
             heard.setdefault(name.decode(), now)
