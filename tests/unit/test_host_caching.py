@@ -250,7 +250,7 @@ def test_caches_that_are_replaced_meanwhile_forget_too(call, host, uris, monkeyp
     assert uris[:1] == asked_again(host, uris, forget)
 
 
-def test_listeners_hear_what_was_not_heard_when_caches_are_replaced(host, uris, own_home):
+def test_listeners_hear_what_was_not_heard_when_caches_are_replaced(host, uris):
     """
     Another process told the log within the second in which nobody looks.
     """

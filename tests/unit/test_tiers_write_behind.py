@@ -206,7 +206,8 @@ def test_who_comes_after_closing_is_told_so_and_waits_for_nothing(queue, store, 
         queue.put({b"k": entry()}, LARGE)
     queue.close(5.0)
 
-    assert queue.note([b"hero"], 5.0) is None
+    with pytest.raises(TierError, match="closed"):
+        queue.note([b"hero"], 5.0)
     queue.flush(5.0)
     assert [] == store.notes
 

@@ -160,8 +160,6 @@ class SharedCache:
             newest = self._backlog.note(subjects, _PATIENCE_S)
         finally:
             self.tell()
-        if newest is None:
-            raise TierError(f"the cache in {self.root} is closed")
         self._newest = max(self._newest, newest)
         return newest
 

@@ -235,20 +235,18 @@ class WriteBehind:
             if len(self._batch.touched) < MAX_TOUCHED:
                 self._batch.touched.update(keys)
 
-    def note(self, subjects: Iterable[bytes] | None, timeout_s: float) -> int | None:
+    def note(self, subjects: Iterable[bytes] | None, timeout_s: float) -> int:
         """
         Note *subjects* as invalidated; return what the commit returned, once it is done.
 
-        None: all is closed, and there is no commit any more.
-
         Raises:
             TierError: the commit failed or took too long. The subjects stay hidden from `look`, and
-                the commit is tried again.
+                the commit is tried again; unless all is closed, and there is none any more.
         """
         with self._changed:
             self._batch.note(subjects)
             if self._ended:
-                return None
+                raise TierError("nothing can be written any more: the cache is closed")
             waiter = self._wait_for_batch()
         return self._waited(waiter, timeout_s) or 0
 
@@ -366,9 +364,9 @@ class WriteBehind:
                     break
                 self._changed.wait(left)
             self._lingers = False
-            is_more = bool(self._batch or (self._closing and self._batch.touched))
-            self._ended = not is_more
-            return is_more
+            # Only closing ends it: somebody who found no thread may have committed the batch meanwhile.
+            self._ended = self._closing and not (self._batch or self._batch.touched)
+            return not self._ended
 
     def _commit_next(self) -> None:
         with self._changed:
