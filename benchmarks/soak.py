@@ -46,6 +46,8 @@ _MB: Final = 1e6
 # Beyond the time itself: starting, and the last operations on a busy machine.
 _PATIENCE_S: Final = 180.0
 MAIN: Final = ("open", "switch", "publish", "refresh")
+# What a pool of the catalogue keeps (`pool_size` in bifrost/catalogue), each two files of SQLite's.
+_POOL: Final = 16.0
 # Small enough to be full before the samples count: a cache that fills is no leak.
 _SMALL_CACHE: Final = {"BIFROST_CACHE__MEMORY_BYTES": str(1 << 17)}
 
@@ -78,8 +80,9 @@ class Watched:
 
 WATCHED: Final = (
     Watched("anonymous_bytes", "memory that is no file's", "MB", _MB, 0.01, 1.0),
-    Watched("resident_bytes", "resident memory", "MB", _MB, 0.01, 1.0),
-    Watched("descriptors", "descriptors", "", 1.0, 0.0, 0.9),
+    Watched("resident_bytes", "resident, but for the cache's file", "MB", _MB, 0.01, 1.0),
+    Watched("descriptors", "descriptors, but the database's", "", 1.0, 0.0, 0.9),
+    Watched("connections", "descriptors of the database", "", 1.0, 0.0, _POOL),
     Watched("threads", "threads", "", 1.0, 0.0, 0.9),
 )
 # What leaks into an operation makes it slower and slower. Judged by the thread's processor time: by the
@@ -316,7 +319,7 @@ def rows(soak: Soak) -> list[Row]:
         float(each["after_close"][key] - each["before"][key] - kept)
         for each in soak.applications
         # The thread that records closures is the process's, and ends with it (usd/later.py).
-        for key, kept in (("descriptors", 0), ("threads", 1))
+        for key, kept in (("descriptors", 0), ("connections", 0), ("threads", 1))
     ]
     done = {f"application {number}": each["done"] for number, each in enumerate(soak.applications)}
     return [
@@ -355,7 +358,7 @@ def _tell(soak: Soak) -> None:
     for verdict in soak.verdicts:
         found = verdict.trend
         print(
-            f"{soak.database} {verdict.application} {verdict.what:26} "
+            f"{soak.database} {verdict.application} {verdict.what:34} "
             f"level {found.level:9.2f} {verdict.unit:2} rise {found.rise:+8.3f} "
             f"(may be {verdict.tolerance:.2f}) p {found.p:.3f} "
             f"{'GROWS' if verdict.grows else 'within noise'}"

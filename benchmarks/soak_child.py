@@ -241,15 +241,48 @@ class Sampler:
 
 
 def held() -> dict[str, Any]:
-    """Return what this process holds: memory, descriptors, threads, and Python's allocated blocks."""
+    """
+    Return what this process holds: memory, descriptors, threads, and Python's allocated blocks.
+
+    Apart from the rest: the pages of the cache's file, which fills up to its bound, and the descriptors of
+    connections to the database, of which a pool keeps some, and makes one more when it has none to give.
+    """
     resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+    cache = _cache_pages()
+    open_files = list(map(_target, os.listdir("/proc/self/fd")))
+    connections = sum(map(_is_of_database, open_files))
     return {
         "anonymous_bytes": (resident - shared) * _PAGE,
-        "resident_bytes": resident * _PAGE,
-        "descriptors": len(os.listdir("/proc/self/fd")) - 1,
+        "resident_bytes": resident * _PAGE - cache,
+        "cache_bytes": cache,
+        "descriptors": len(open_files) - 1 - connections,
+        "connections": connections,
         "threads": threading.active_count(),
         "blocks": sys.getallocatedblocks(),
     }
+
+
+def _cache_pages() -> int:
+    """Return how many bytes of the cache's file are in this process's memory."""
+    found, is_cache = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, *values = line.split()
+        if not name.endswith(":"):
+            is_cache = line.endswith("data.mdb")
+        elif is_cache and name == "Rss:":
+            found += int(values[0]) * 1024
+    return found
+
+
+def _target(descriptor: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except FileNotFoundError:  # closed meanwhile
+        return ""
+
+
+def _is_of_database(file: str) -> bool:
+    return ".sqlite" in file or file.startswith("socket:")
 
 
 def pace() -> float:

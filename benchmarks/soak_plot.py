@@ -56,7 +56,7 @@ def _memory(axes: Any, soak: Soak, number: int, samples: Sequence[Sample]) -> No
 
 def _held(axes: Any, samples: Sequence[Sample]) -> None:
     at = [sample["at_s"] for sample in samples]
-    for key in ("descriptors", "threads"):
+    for key in ("descriptors", "connections", "threads"):
         axes.plot(at, [sample[key] for sample in samples], linewidth=0.8, label=key)
     axes.set_ylim(bottom=0)
 

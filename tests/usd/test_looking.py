@@ -7,11 +7,12 @@ import threading
 
 import pytest
 
+from bifrost import looking
 from bifrost.context import ContextSnapshot
 from bifrost.model.reply import Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.resolution import Resolution
-from bifrost.usd import coming, looking
+from bifrost.usd import coming
 
 LEAF, MID = "bifrost:///assets/leaf?version=2", "bifrost:///assets/mid"
 
@@ -38,6 +39,14 @@ class TestLooking:
             other = looking.once("kind", "/x", object, lambda _: False)
 
         assert (True, False) == (first is same, first is other)
+
+    def test_a_block_inside_of_another_is_part_of_it(self) -> None:
+        with looking.kept():
+            with looking.kept():
+                first = looking.once("kind", "/x", object)
+            again = looking.once("kind", "/x", object)
+
+        assert first is again
 
     def test_a_failure_is_made_again(self) -> None:
         with looking.kept():

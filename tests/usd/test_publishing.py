@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from pxr import Usd
+from pxr import Sdf, Usd
 
 from bifrost import bifrost_host
 from bifrost.errors import ConflictException, PublishRefusedException
@@ -49,6 +49,28 @@ def test_a_published_file_composes_as_it_did_with_what_lies_beside_it(robot: Pat
 
     assert published.parent.name == "v0001"
     assert before.replace(str(robot.parent), "") == after.replace(str(published.parent), "")
+
+
+def test_a_file_is_opened_once_wherever_it_lies_during_its_publish(
+    robot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What reads it, checks it and draws it has one stage for all; each costs time, and memory for good.
+    """
+    opened: list[str] = []
+    open_stage = Usd.Stage.Open
+
+    def noted(layer: Sdf.Layer, *arguments: object) -> Usd.Stage:
+        if not layer.anonymous:
+            opened.append(layer.realPath)
+        return open_stage(layer, *arguments)
+
+    monkeypatch.setattr(Usd.Stage, "Open", noted)
+
+    published = bifrost_host.resolve_asset_path(register(robot))
+
+    assert {str(robot), str(published)} < set(opened)
+    assert 3 == len(set(opened)) == len(opened)
 
 
 def test_every_published_file_is_read_only(robot: Path) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bifrost import looking
 from bifrost.catalogue import Publication, Staged, VersionRecord
 from bifrost.catalogue.access import denied
 from bifrost.catalogue.publishes import (
@@ -82,6 +83,7 @@ class Publisher:
 
     # The stages
 
+    @looking.kept()
     def draft(
         self, drafts: Sequence[Draft], *, idempotency_key: str | None = None, user: User = ""
     ) -> Publish:
@@ -115,6 +117,7 @@ class Publisher:
             self._discard(prepared)
         return Publish.of(row)
 
+    @looking.kept()
     def draft_written(self, written: Sequence[Written], *, user: User = "") -> Publish:
         """
         Record a new publish of what somebody wrote into staging folders of the store.
@@ -184,6 +187,7 @@ class Publisher:
         self._discard(each for each in used if each.folder not in folders)
         return Publish.of(kept)
 
+    @looking.kept()
     def validate(self, publish_id: str, *, user: User | None = None) -> Publish:
         """
         Have every validator look at the drafts; with errors among the findings it stays a draft.
@@ -227,6 +231,7 @@ class Publisher:
             raise _not_at(made, VALIDATED)
         return Publish.of(made)
 
+    @looking.kept()
     def finish(self, publish_id: str, *, user: User | None = None) -> Publish:
         """
         Do what comes behind a publish and is not done yet; what fails is recorded, never undone.

@@ -24,10 +24,10 @@ from xml.etree import ElementTree as ET
 
 from pxr import Sdf, Tf
 
+from bifrost import looking
 from bifrost.catalogue import Dependency
 from bifrost.errors import BifrostError
 from bifrost.model.entity_reference import is_asset_reference, parse
-from bifrost.usd import looking
 from bifrost.usd.arcs import AssetPathUse, Kind, asset_paths, is_expression
 from bifrost.usd.file_checks import check, is_usd, no_usd
 from bifrost.usd.folder import UDIM, is_uri, split_path

@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from bifrost import looking
 from bifrost.catalogue import Catalogue, Staged
 from bifrost.errors import BifrostError, Code, PublishRefusedException
 from bifrost.model.entity_reference import is_asset_reference, reference_for
@@ -21,7 +22,7 @@ from bifrost.model.permissions import User
 from bifrost.publishing import Finding, Publish, Publisher, Written, plugins
 from bifrost.publishing.findings import ERROR
 from bifrost.session import Session
-from bifrost.usd import coming, looking, working_copies
+from bifrost.usd import coming, working_copies
 from bifrost.usd.arcs import Kind
 from bifrost.usd.edited_layers import Reach
 from bifrost.usd.extraction import Arc

@@ -10,7 +10,7 @@ takes its state, and runs Python without the GIL. None ends there whose Python o
 
 from __future__ import annotations
 
-from pxr import Sdf, Usd
+from pxr import Ar, Sdf, Usd
 
 
 def outlived(stage: Usd.Stage, *layers: Sdf.Layer) -> Usd.Stage:
@@ -22,3 +22,19 @@ def outlived(stage: Usd.Stage, *layers: Sdf.Layer) -> Usd.Stage:
     """
     stage.bifrost_layers = layers
     return stage
+
+
+def used_layers(stage: Usd.Stage) -> list[Sdf.Layer]:
+    """
+    Return what `Usd.Stage.GetUsedLayers` does, each owned by Python, too: behind `outlived` they are freed.
+
+    OpenUSD (26.8) never frees Python's object of a layer, 192 bytes, that Python met and never owned. Found
+    by its name in the stage's context, which asks for nothing anew, it is owned.
+    """
+    with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
+        return [_owned(layer) for layer in stage.GetUsedLayers()]
+
+
+def _owned(layer: Sdf.Layer) -> Sdf.Layer:
+    found = Sdf.Layer.FindOrOpen(layer.identifier)
+    return found if found == layer else layer

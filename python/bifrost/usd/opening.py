@@ -18,11 +18,12 @@ from typing import Final
 
 from pxr import Pcp, Sdf, Tf, Usd
 
+from bifrost import looking
 from bifrost.errors import ConfigurationError
-from bifrost.usd import looking, survey
 from bifrost.usd import stage as plugin
+from bifrost.usd import survey
 from bifrost.usd.file_checks import check, glance, no_usd
-from bifrost.usd.lifetimes import outlived
+from bifrost.usd.lifetimes import outlived, used_layers
 
 # File format arguments are part of a layer's identity, and no format knows this one: the same file
 # becomes a layer of our own, anchored where the file is. An anonymous layer would be anchored nowhere.
@@ -59,7 +60,7 @@ def _stage(path: str | os.PathLike[str]) -> Usd.Stage:
     try:
         with looked_below(layer), Usd.StageCacheContext(Usd.BlockStageCaches):
             stage = Usd.Stage.Open(layer, Usd.Stage.LoadAll)
-            return outlived(stage, *stage.GetUsedLayers())
+            return outlived(stage, *used_layers(stage))
     except (Tf.ErrorException, UnicodeDecodeError) as error:
         raise no_usd(path, reason(error)) from error
 

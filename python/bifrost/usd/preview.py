@@ -30,6 +30,7 @@ from bifrost.usd.arcs import asset_paths, is_asset_valued, property_fields
 from bifrost.usd.colours import NEUTRAL, Colour, Colours
 from bifrost.usd.description import start_time, world_bounds
 from bifrost.usd.file_checks import is_usd
+from bifrost.usd.lifetimes import outlived, used_layers
 from bifrost.usd.opening import opened, reason
 from bifrost.usd.shapes import shapes
 from bifrost.usd.surfaces import box
@@ -40,6 +41,8 @@ _LAYERS: Final = ("usdc", "usda", "usd")
 _PICTURE_SIZE: Final = (1024, 1024)
 _ROOT: Final = "Preview"
 _MOST_PRIMS: Final = 100_000
+# Instances in instances.
+_DEEPEST: Final = 8
 
 _STAGE_KEYS: Final = (
     *("upAxis", "metersPerUnit", "kilogramsPerUnit", "startTimeCode", "endTimeCode"),
@@ -104,7 +107,7 @@ def _layer(path: str | os.PathLike[str], kind: str) -> Sdf.Layer | None:
 
 def _proxy(stage: Usd.Stage) -> Sdf.Layer | None:
     """Return the stage's proxy geometry as one layer; None where it has none."""
-    _expand(stage)
+    stage = _expanded(stage)
     proxies = list(_proxies(stage))
     if not proxies:
         return None
@@ -124,16 +127,26 @@ def _proxy(stage: Usd.Stage) -> Sdf.Layer | None:
     return layer
 
 
-def _expand(stage: Usd.Stage) -> None:
-    """Make plain prims of instances, for this stage alone: its session layer is nobody else's."""
-    session = stage.GetSessionLayer()
-    for _ in range(8):  # instances in instances
-        instances = [prim.GetPath() for prim in stage.Traverse() if prim.IsInstance()]
-        if not instances:
-            return
+def _expanded(stage: Usd.Stage) -> Usd.Stage:
+    """Return *stage*, or one of the same root layer in which all prims of instances are plain ones."""
+    instances = _instances(stage)
+    if not instances:
+        return stage
+    session = Sdf.Layer.CreateAnonymous()
+    with Usd.StageCacheContext(Usd.BlockStageCaches):
+        expanded = Usd.Stage.Open(stage.GetRootLayer(), session, Usd.Stage.LoadAll)
+    for _ in range(_DEEPEST):
         with Sdf.ChangeBlock():
             for place in instances:
                 Sdf.CreatePrimInLayer(session, place).instanceable = False
+        instances = _instances(expanded)
+        if not instances:
+            break
+    return outlived(expanded, *used_layers(expanded))
+
+
+def _instances(stage: Usd.Stage) -> list[Sdf.Path]:
+    return [prim.GetPath() for prim in stage.Traverse() if prim.IsInstance()]
 
 
 def _proxies(stage: Usd.Stage) -> Iterator[Usd.Prim]:

@@ -28,7 +28,7 @@ from bifrost.usd.dependencies import Found, anchored, looked_below, walk
 from bifrost.usd.file_checks import no_usd
 from bifrost.usd.folder import is_uri, matching
 from bifrost.usd.inspection import layer_named
-from bifrost.usd.lifetimes import outlived
+from bifrost.usd.lifetimes import outlived, used_layers
 from bifrost.usd.opening import reason
 from bifrost.usd.rewriting import frames
 
@@ -175,7 +175,7 @@ def _composed(layer: Sdf.Layer, context: Context | None) -> dict[str, set[Sdf.Pa
             stage = Usd.Stage.Open(layer, *bound, Usd.Stage.LoadAll)
     except (Tf.ErrorException, UnicodeError) as error:
         raise no_usd(layer.identifier, reason(error)) from error
-    layers = stage.GetUsedLayers()
+    layers = used_layers(stage)
     outlived(stage, *layers)
     composed: dict[str, set[Sdf.Path]] = {each.realPath: set() for each in layers}
     for top in (stage.GetPseudoRoot(), *stage.GetPrototypes()):

@@ -2,8 +2,8 @@
 """
 Many looks at one file that nobody writes to meanwhile: what was opened or read for one serves the others.
 
-A publish has each file read by a reader and then by every validator. Between the two what is small is kept;
-else it lasts until another file is looked at, so that a hundred shots are not in memory at once.
+A publish has each file read by a reader, by every validator, and by who draws it. Between them what is small
+is kept; else it lasts until another file is looked at, so that a hundred shots are not in memory at once.
 """
 
 from __future__ import annotations
@@ -47,7 +47,16 @@ _kept: Final[ContextVar[_Kept | None]] = ContextVar("bifrost_kept", default=None
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """Have `once` make everything once in the block, on this thread. Nobody edits what it returns."""
+    """
+    Have `once` make everything once in the block, on this thread. Nobody edits what it returns.
+
+    What comes into being in the block may not be seen: a version that is registered begins another one.
+
+    Inside of another such block it is part of that one.
+    """
+    if _kept.get() is not None:
+        yield
+        return
     token = _kept.set(_Kept())
     try:
         yield
