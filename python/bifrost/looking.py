@@ -2,8 +2,8 @@
 """
 Many looks at one file that nobody writes to meanwhile: what was opened or read for one serves the others.
 
-A publish has each file read by a reader, by every validator, and by who draws it. Between them what is small
-is kept; else it lasts until another file is looked at, so that a hundred shots are not in memory at once.
+A publish has each file read by a reader, by every validator, and by who draws it. Between them what there is
+room for is kept; else it lasts until another file is looked at: a hundred shots are not in memory at once.
 """
 
 from __future__ import annotations
@@ -17,29 +17,34 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 _MOST_KEPT: Final = 1_000
+_MOST_BYTES: Final = 100_000_000
 
 
 class _Kept:
     """What was made of files, by (kind, path)."""
 
     def __init__(self) -> None:
-        self._small: dict[tuple[str, str], Any] = {}
+        self._kept: dict[tuple[str, str], Any] = {}
+        self._bytes = 0
         self._last: dict[tuple[str, str], Any] = {}
         self._path = ""
 
-    def once(self, key: tuple[str, str], make: Callable[[], T], is_small: Callable[[T], bool]) -> T:
+    def once(self, key: tuple[str, str], make: Callable[[], T], weigh: Callable[[T], int]) -> T:
         if key[1] != self._path:
             self._path, self._last = key[1], {}
         if key in self._last:
             known: T = self._last[key]
-        elif key in self._small:
-            known = self._small[key]
+        elif key in self._kept:
+            known = self._kept[key]
         else:
             known = make()
-            if len(self._small) < _MOST_KEPT and is_small(known):
-                self._small[key] = known
+            self._keep(key, known, weigh)
         self._last[key] = known
         return known
+
+    def _keep(self, key: tuple[str, str], made: T, weigh: Callable[[T], int]) -> None:
+        if len(self._kept) < _MOST_KEPT and (taken := self._bytes + weigh(made)) <= _MOST_BYTES:
+            self._kept[key], self._bytes = made, taken
 
 
 _kept: Final[ContextVar[_Kept | None]] = ContextVar("bifrost_kept", default=None)
@@ -68,7 +73,7 @@ def once(
     kind: str,
     path: str | os.PathLike[str],
     make: Callable[[], T],
-    is_small: Callable[[T], bool] = lambda _: True,
+    weigh: Callable[[T], int] = lambda _: 0,
 ) -> T:
     """
     Return what *make* returns, of the file at *path*; outside of `kept` it is made each time.
@@ -77,9 +82,9 @@ def once(
         kind: What it is that is made.
         path: The file.
         make: Makes it; what it raises is raised each time.
-        is_small: Whether it may be kept when other files are looked at.
+        weigh: Says how many bytes it is, about: 100 MB are kept when other files are looked at.
     """
     known = _kept.get()
     if known is None:
         return make()
-    return known.once((kind, os.path.abspath(path)), make, is_small)  # noqa: PTH100
+    return known.once((kind, os.path.abspath(path)), make, weigh)  # noqa: PTH100

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -33,12 +34,20 @@ class TestLooking:
 
     def test_what_is_large_lasts_until_another_file_is_looked_at(self) -> None:
         with looking.kept():
-            first = looking.once("kind", "/x", object, lambda _: False)
-            same = looking.once("kind", "/x", object, lambda _: False)
+            first = looking.once("kind", "/x", object, lambda _: sys.maxsize)
+            same = looking.once("kind", "/x", object, lambda _: sys.maxsize)
             looking.once("kind", "/y", object)
-            other = looking.once("kind", "/x", object, lambda _: False)
+            other = looking.once("kind", "/x", object, lambda _: sys.maxsize)
 
         assert (True, False) == (first is same, first is other)
+
+    def test_what_is_kept_is_so_many_bytes_together(self) -> None:
+        with looking.kept():
+            first, second = [looking.once("k", path, object, lambda _: 60_000_000) for path in "ab"]
+            looking.once("k", "c", object)
+
+            assert first is looking.once("k", "a", object)
+            assert second is not looking.once("k", "b", object)
 
     def test_a_block_inside_of_another_is_part_of_it(self) -> None:
         with looking.kept():

@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import os
 import re
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -31,7 +32,9 @@ from bifrost.usd.lifetimes import outlived, used_layers
 _OURS: Final = "bifrost-look"
 _OUR_ARGUMENTS: Final = re.compile(f":SDF_FORMAT_ARGS:{_OURS}=[0-9]+")
 _looks: Final = itertools.count(1)
+# What they are beside their files isn't known: of more, none is kept.
 _FEW_LAYERS: Final = 10
+_TOO_MUCH: Final = sys.maxsize
 
 
 @contextlib.contextmanager
@@ -46,7 +49,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Usd.Stage]:
         LayerException: it is no file that USD can read; the message says why. Also for what
             USD raises in the body of the `with`.
     """
-    stage = looking.once("stage", path, lambda: _stage(path), _is_small)
+    stage = looking.once("stage", path, lambda: _stage(path), _weight)
     try:
         yield stage
     except (Tf.ErrorException, UnicodeDecodeError) as error:  # damage that shows up late
@@ -65,8 +68,16 @@ def _stage(path: str | os.PathLike[str]) -> Usd.Stage:
         raise no_usd(path, reason(error)) from error
 
 
-def _is_small(stage: Usd.Stage) -> bool:
-    return len(stage.GetUsedLayers(includeClipLayers=False)) <= _FEW_LAYERS
+def _weight(stage: Usd.Stage) -> int:
+    layers = stage.GetUsedLayers(includeClipLayers=False)
+    return sum(map(_size, layers)) if len(layers) <= _FEW_LAYERS else _TOO_MUCH
+
+
+def _size(layer: Sdf.Layer) -> int:
+    """Return how many bytes the file of *layer* has; 0 for one that is none of its own."""
+    with contextlib.suppress(OSError):
+        return os.stat(layer.realPath).st_size  # noqa: PTH116  "" is no file, as a Path it is one
+    return 0
 
 
 def root_layer(path: str | os.PathLike[str]) -> Sdf.Layer:
@@ -77,7 +88,7 @@ def root_layer(path: str | os.PathLike[str]) -> Sdf.Layer:
         LocationException: there is no such file.
         LayerException: it is no file that USD can read; the message says why.
     """
-    return looking.once("layer", path, lambda: _root_layer(path))
+    return looking.once("layer", path, lambda: _root_layer(path), _size)
 
 
 def _root_layer(path: str | os.PathLike[str]) -> Sdf.Layer:
