@@ -93,11 +93,13 @@ class Canvas:
         """Return how near things are as a grey picture: 255 the nearest, 0 where there is nothing."""
         from PIL import Image
 
-        there = [z for z in self._depth if z > _FAR]
-        near, far = max(there, default=1.0), min(there, default=0.0)
-        scale = 254 / (near - far) if near > far else 0.0
-        levels = bytes(1 + int((z - far) * scale) if z > _FAR else 0 for z in self._depth)
-        return Image.frombytes("L", (self.width, self.height), levels)
+        size = (self.width, self.height)
+        depth = Image.frombytes("F", size, array("f", self._depth).tobytes())
+        near = max(self._depth)
+        far = min(filter(_FAR.__lt__, self._depth), default=0.0)
+        scale = 254 / (near - far) if near > far else 1.0
+        # What is not there is negative, and becomes 0.
+        return depth.point(lambda z: z * scale + (1 - far * scale)).convert("L")
 
     def _rows(self, corners: Sequence[Corner]) -> list[tuple[int, int, int]]:
         """Return (row, first pixel, pixel after the last) of a triangle, within the picture."""
