@@ -25,16 +25,24 @@ def outlived(stage: Usd.Stage, *layers: Sdf.Layer) -> Usd.Stage:
 
 
 def used_layers(stage: Usd.Stage) -> list[Sdf.Layer]:
+    """Return what `Usd.Stage.GetUsedLayers` does, each of them `owned`."""
+    with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
+        return [owned(layer) for layer in stage.GetUsedLayers()]
+
+
+def own_roots(stage: Usd.Stage) -> None:
+    """Have the root and the session layer of *stage* `owned`: whoever works on it meets them."""
+    with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
+        for layer in filter(None, (stage.GetRootLayer(), stage.GetSessionLayer())):
+            owned(layer)
+
+
+def owned(layer: Sdf.Layer) -> Sdf.Layer:
     """
-    Return what `Usd.Stage.GetUsedLayers` does, each owned by Python, too: behind `outlived` they are freed.
+    Return *layer*, owned by Python; what it is in Python is freed with it, then, whoever meets it again.
 
     OpenUSD (26.8) never frees Python's object of a layer, 192 bytes, that Python met and never owned. Found
-    by its name in the stage's context, which asks for nothing anew, it is owned.
+    by its name it is owned: in the context of its stage, which has to be bound, and asks for nothing anew.
     """
-    with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-        return [_owned(layer) for layer in stage.GetUsedLayers()]
-
-
-def _owned(layer: Sdf.Layer) -> Sdf.Layer:
     found = Sdf.Layer.FindOrOpen(layer.identifier)
     return found if found == layer else layer

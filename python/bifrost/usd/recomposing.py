@@ -16,6 +16,7 @@ from typing import Any, Final
 from pxr import Ar, Pcp, Sdf, Tf, Usd
 
 from bifrost.usd.folder import is_uri
+from bifrost.usd.lifetimes import owned
 from bifrost.usd.survey import reason
 
 _NOWHERE: Final = Sdf.Path("/_bifrost_refresh")
@@ -77,12 +78,12 @@ def _composes(stage: Usd.Stage, reference: str) -> bool:
     """
     Whether *reference* is a layer that composes *stage*. Its context has to be bound.
 
-    Not by the stage's `GetUsedLayers`: OpenUSD (26.8) never frees Python's object of a layer that is gone,
-    192 bytes each, nor that of a layer stack, and a shot that is opened and refreshed all day has thousands
-    of layers each time.
+    Not by the stage's `GetUsedLayers`: a shot that is opened and refreshed all day has thousands of layers
+    each time, and to own them all takes time. Python's object of a layer stack, of which there is one for
+    each that moved, OpenUSD (26.8) never frees.
     """
     layer = Sdf.Layer.Find(reference)
-    return bool(layer and stage._GetPcpCache().FindAllLayerStacksUsingLayer(layer))  # noqa: SLF001
+    return bool(layer and stage._GetPcpCache().FindAllLayerStacksUsingLayer(owned(layer)))  # noqa: SLF001
 
 
 def _names_one(sets: Mapping[str, Any], references: set[str]) -> bool:

@@ -12,6 +12,7 @@ from pxr import Ar, Usd
 
 from bifrost.errors import ConfigurationError
 from bifrost.usd import library, recomposing
+from bifrost.usd.lifetimes import own_roots
 
 _MOST_CONTEXTS: Final = 1_000
 # Of each context what moved when it was refreshed, by the number of the move that was its last; and up to
@@ -73,6 +74,7 @@ def refresh(stage: Usd.Stage) -> Refreshed:
     """
     if not isinstance(stage, Usd.Stage) or not stage:
         raise ConfigurationError(f"refresh: expected an open Usd.Stage, got {type(stage).__name__}")
+    own_roots(stage)
     context = stage.GetPathResolverContext()
     Ar.GetResolver().RefreshContext(context)
     names = {str(each) for each in context.Get()}
