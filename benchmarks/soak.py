@@ -46,8 +46,10 @@ _MB: Final = 1e6
 # Beyond the time itself: starting, and the last operations on a busy machine.
 _PATIENCE_S: Final = 180.0
 MAIN: Final = ("open", "switch", "publish", "refresh")
-# What a pool of the catalogue keeps (`pool_size` in bifrost/catalogue), each two files of SQLite's.
-_POOL: Final = 16.0
+# How many connections a pool of the catalogue keeps (`pool_size` in bifrost/catalogue); of SQLite's each has
+# two files open, and keeps 2 MB of pages (https://sqlite.org/pragma.html#pragma_cache_size).
+_POOLED: Final = 8
+_SQLITE_MB: Final = 2.1
 # Small enough to be full before the samples count: a cache that fills is no leak.
 _SMALL_CACHE: Final = {"BIFROST_CACHE__MEMORY_BYTES": str(1 << 17)}
 
@@ -79,10 +81,13 @@ class Watched:
 
 
 WATCHED: Final = (
-    Watched("anonymous_bytes", "memory that is no file's", "MB", _MB, 0.01, 1.0),
-    Watched("resident_bytes", "resident, but for the cache's file", "MB", _MB, 0.01, 1.0),
+    Watched("sqlite_bytes", "memory of SQLite's", "MB", _MB, 0.0, _POOLED * _SQLITE_MB),
+    Watched("anonymous_bytes", "memory that is no file's nor SQLite's", "MB", _MB, 0.01, 1.0),
+    Watched(
+        "resident_bytes", "resident, but for SQLite's and the cache's file", "MB", _MB, 0.01, 1.0
+    ),
     Watched("descriptors", "descriptors, but the database's", "", 1.0, 0.0, 0.9),
-    Watched("connections", "descriptors of the database", "", 1.0, 0.0, _POOL),
+    Watched("connections", "descriptors of the database", "", 1.0, 0.0, 2.0 * _POOLED),
     Watched("threads", "threads", "", 1.0, 0.0, 0.9),
 )
 # What leaks into an operation makes it slower and slower. Judged by the thread's processor time: by the
@@ -141,7 +146,7 @@ def run(database: str, seconds: float, *, seed: int, say: Any) -> Soak:
         say(f"{database}: plain files")
         short = max(2.0, seconds * _PLAIN)
         few = {**arguments, "number": 0, "plain": True, "every_s": short / 100}
-        [plain] = _together([few], short, environment)
+        [plain] = _together([few], short, {**environment, "PXR_PLUGINPATH_NAME": ""})
     return Soak(database, seconds, applications, plain, judged(applications, plain))
 
 
@@ -358,7 +363,7 @@ def _tell(soak: Soak) -> None:
     for verdict in soak.verdicts:
         found = verdict.trend
         print(
-            f"{soak.database} {verdict.application} {verdict.what:34} "
+            f"{soak.database} {verdict.application} {verdict.what:48} "
             f"level {found.level:9.2f} {verdict.unit:2} rise {found.rise:+8.3f} "
             f"(may be {verdict.tolerance:.2f}) p {found.p:.3f} "
             f"{'GROWS' if verdict.grows else 'within noise'}"

@@ -12,6 +12,7 @@ With `plain` it does the same to plain files without Bifrost: what memory OpenUS
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
@@ -244,17 +245,18 @@ def held() -> dict[str, Any]:
     """
     Return what this process holds: memory, descriptors, threads, and Python's allocated blocks.
 
-    Apart from the rest: the pages of the cache's file, which fills up to its bound, and the descriptors of
-    connections to the database, of which a pool keeps some, and makes one more when it has none to give.
+    Apart from the rest what fills up to a bound: the pages of the cache's file; what SQLite keeps of its own,
+    2 MB of each connection; and the descriptors of those, of which a pool makes one more when it has none.
     """
     resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
-    cache = _cache_pages()
+    cache, sqlite = _cache_pages(), _sqlite_bytes()
     open_files = list(map(_target, os.listdir("/proc/self/fd")))
     connections = sum(map(_is_of_database, open_files))
     return {
-        "anonymous_bytes": (resident - shared) * _PAGE,
-        "resident_bytes": resident * _PAGE - cache,
+        "anonymous_bytes": (resident - shared) * _PAGE - sqlite,
+        "resident_bytes": resident * _PAGE - cache - sqlite,
         "cache_bytes": cache,
+        "sqlite_bytes": sqlite,
         "descriptors": len(open_files) - 1 - connections,
         "connections": connections,
         "threads": threading.active_count(),
@@ -272,6 +274,16 @@ def _cache_pages() -> int:
         elif is_cache and name == "Rss:":
             found += int(values[0]) * 1024
     return found
+
+
+def _sqlite_bytes() -> int:
+    """Return how much memory SQLite has, in all connections; 0 where nobody has used it."""
+    module = sys.modules.get("pysqlite3._sqlite3") or sys.modules.get("_sqlite3")
+    if module is None or module.__file__ is None:
+        return 0
+    used = ctypes.CDLL(module.__file__).sqlite3_memory_used
+    used.restype = ctypes.c_longlong
+    return int(used())
 
 
 def _target(descriptor: str) -> str:
