@@ -50,8 +50,14 @@ MAIN: Final = ("open", "switch", "publish", "refresh")
 # two files open, and keeps 2 MB of pages (https://sqlite.org/pragma.html#pragma_cache_size).
 _POOLED: Final = 8
 _SQLITE_MB: Final = 2.1
+# What is freed of less than so much at once stays, once something larger was freed (M_MMAP_THRESHOLD in
+# mallopt(3)): resident memory follows the largest thing that was there, a thumbnail's picture.
+_FREED_MB: Final = 32.0
 # Small enough to be full before the samples count: a cache that fills is no leak.
 _SMALL_CACHE: Final = {"BIFROST_CACHE__MEMORY_BYTES": str(1 << 17)}
+
+
+_PLUGIN: Final = "PXR_PLUGINPATH_NAME"
 
 
 class SoakFailed(Exception):
@@ -82,10 +88,9 @@ class Watched:
 
 WATCHED: Final = (
     Watched("sqlite_bytes", "memory of SQLite's", "MB", _MB, 0.0, _POOLED * _SQLITE_MB),
-    Watched("anonymous_bytes", "memory that is no file's nor SQLite's", "MB", _MB, 0.01, 1.0),
-    Watched(
-        "resident_bytes", "resident, but for SQLite's and the cache's file", "MB", _MB, 0.01, 1.0
-    ),
+    Watched("used_bytes", "memory in use, but SQLite's", "MB", _MB, 0.01, 1.0),
+    Watched("blocks", "Python's blocks", "thousand", 1000.0, 0.01, 1.0),
+    Watched("resident_bytes", "resident, but the cache's file", "MB", _MB, 0.0, _FREED_MB),
     Watched("descriptors", "descriptors, but the database's", "", 1.0, 0.0, 0.9),
     Watched("connections", "descriptors of the database", "", 1.0, 0.0, 2.0 * _POOLED),
     Watched("threads", "threads", "", 1.0, 0.0, 0.9),
@@ -146,13 +151,14 @@ def run(database: str, seconds: float, *, seed: int, say: Any) -> Soak:
         say(f"{database}: plain files")
         short = max(2.0, seconds * _PLAIN)
         few = {**arguments, "number": 0, "plain": True, "every_s": short / 100}
-        [plain] = _together([few], short, {**environment, "PXR_PLUGINPATH_NAME": ""})
+        without = {name: each for name, each in environment.items() if name != _PLUGIN}
+        [plain] = _together([few], short, without)
     return Soak(database, seconds, applications, plain, judged(applications, plain))
 
 
 def judged(applications: Sequence[Sample], plain: Sample) -> list[Verdict]:
     """Return what each application's series did; *plain* is what OpenUSD's memory does by itself."""
-    taken = {key: _each(plain, key) for key in ("anonymous_bytes", "resident_bytes")}
+    taken = {key: _each(plain, key) for key in ("used_bytes", "blocks", "resident_bytes")}
     return [
         verdict
         for number, application in enumerate(applications)
@@ -188,7 +194,7 @@ def _latencies(number: int, application: Sample) -> Iterator[Verdict]:
 
 
 def _each(plain: Sample, key: str) -> float:
-    """Return the bytes that an operation takes of a process without Bifrost: its upper estimate."""
+    """Return what an operation takes of *key* in a process without Bifrost: its upper estimate."""
     samples = _counted(plain)
     done = [float(_main(sample)) for sample in samples]
     return max(0.0, trend(done, [sample[key] for sample in samples]).high)
@@ -363,8 +369,8 @@ def _tell(soak: Soak) -> None:
     for verdict in soak.verdicts:
         found = verdict.trend
         print(
-            f"{soak.database} {verdict.application} {verdict.what:48} "
-            f"level {found.level:9.2f} {verdict.unit:2} rise {found.rise:+8.3f} "
+            f"{soak.database} {verdict.application} {verdict.what:34} "
+            f"level {found.level:9.2f} {verdict.unit:8} rise {found.rise:+8.3f} "
             f"(may be {verdict.tolerance:.2f}) p {found.p:.3f} "
             f"{'GROWS' if verdict.grows else 'within noise'}"
         )

@@ -24,12 +24,19 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import soak_show as show
 
+try:
+    import pysqlite3._sqlite3 as sqlite
+except ImportError:
+    import _sqlite3 as sqlite  # type: ignore[no-redef]
+
 _PAGE: Final = resource.getpagesize()
 _RECENT: Final = 5
+# Of a publish at its file: where it comes from, where it is checked, where it goes.
+_LOOKS: Final = 3
 # Without it the other thread has the interpreter half of the time, and stages wait.
 _PANEL_S: Final = 0.02
 _now = time.monotonic
@@ -186,10 +193,12 @@ class Plain(Stages):
         return str(self.folder / f"{prop}.{version}.usda")
 
     def publish(self) -> None:
-        """Write the next version of a prop, and over what the shot has of it."""
+        """Write the next version of a prop, look at it as a publish does, and put it into the shot."""
         prop = self.rng.choice(self.mine)
         self.newest[prop] += 1
         file = show.written(self.folder, prop, self.newest[prop])
+        for _ in range(_LOOKS):
+            _look_at(file)
         floating = self.folder / f"{prop}.usda"
         floating.with_suffix(".new").write_text(file.read_text())
         floating.with_suffix(".new").replace(floating)
@@ -200,6 +209,16 @@ class Plain(Stages):
 
     def close(self) -> None:
         self.stage = None
+
+
+def _look_at(file: Path) -> None:
+    """Open a stage, and ask the layer for all that is in it: of each OpenUSD keeps 24 bytes for good."""
+    from pxr import Sdf, Usd
+
+    layer = Sdf.Layer.FindOrOpen(str(file))
+    stage = Usd.Stage.Open(layer)
+    layer.Traverse(Sdf.Path.absoluteRootPath, layer.GetObjectAtPath)
+    assert stage.GetDefaultPrim()
 
 
 def _mix(stages: Any) -> dict[Callable[[], None], int]:
@@ -247,21 +266,51 @@ def held() -> dict[str, Any]:
 
     Apart from the rest what fills up to a bound: the pages of the cache's file; what SQLite keeps of its own,
     2 MB of each connection; and the descriptors of those, of which a pool makes one more when it has none.
+    What is in use doesn't have what malloc keeps of what was freed, which resident memory has.
     """
-    resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
-    cache, sqlite = _cache_pages(), _sqlite_bytes()
+    resident = int(Path("/proc/self/statm").read_text().split()[1])
+    in_sqlite = _sqlite_bytes()
     open_files = list(map(_target, os.listdir("/proc/self/fd")))
     connections = sum(map(_is_of_database, open_files))
     return {
-        "anonymous_bytes": (resident - shared) * _PAGE - sqlite,
-        "resident_bytes": resident * _PAGE - cache - sqlite,
-        "cache_bytes": cache,
-        "sqlite_bytes": sqlite,
+        "used_bytes": _used_bytes() - in_sqlite,
+        "sqlite_bytes": in_sqlite,
+        "resident_bytes": resident * _PAGE - _cache_pages(),
         "descriptors": len(open_files) - 1 - connections,
         "connections": connections,
         "threads": threading.active_count(),
         "blocks": sys.getallocatedblocks(),
     }
+
+
+class _Mallinfo(ctypes.Structure):
+    """What glibc's mallinfo2 (2.33) returns, see mallinfo(3)."""
+
+    _fields_: ClassVar = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def _function(library: str | None, name: str, result: Any) -> Any:
+    found = getattr(ctypes.CDLL(library), name)
+    found.restype = result
+    return found
+
+
+# Loaded before there are threads: one that loads a library, with the GIL, waits for another that loads
+# OpenUSD, which may wait for the GIL.
+_mallinfo: Final = _function(None, "mallinfo2", _Mallinfo)
+_sqlite_bytes: Final = _function(sqlite.__file__, "sqlite3_memory_used", ctypes.c_longlong)
+
+
+def _used_bytes() -> int:
+    """Return how much of malloc's memory is in use."""
+    found = _mallinfo()
+    return int(found.uordblks + found.hblkhd)
 
 
 def _cache_pages() -> int:
@@ -274,16 +323,6 @@ def _cache_pages() -> int:
         elif is_cache and name == "Rss:":
             found += int(values[0]) * 1024
     return found
-
-
-def _sqlite_bytes() -> int:
-    """Return how much memory SQLite has, in all connections; 0 where nobody has used it."""
-    module = sys.modules.get("pysqlite3._sqlite3") or sys.modules.get("_sqlite3")
-    if module is None or module.__file__ is None:
-        return 0
-    used = ctypes.CDLL(module.__file__).sqlite3_memory_used
-    used.restype = ctypes.c_longlong
-    return int(used())
 
 
 def _target(descriptor: str) -> str:

@@ -42,7 +42,7 @@ def draw(path: Path, soak: Soak) -> Path:
 
 def _memory(axes: Any, soak: Soak, number: int, samples: Sequence[Sample]) -> None:
     at = [sample["at_s"] for sample in samples]
-    for key, label in (("resident_bytes", "resident"), ("anonymous_bytes", "no file's")):
+    for key, label in (("resident_bytes", "resident"), ("used_bytes", "in use")):
         axes.plot(at, [sample[key] / 1e6 for sample in samples], linewidth=0.8, label=label)
     end = at[-1]
     for verdict in soak.verdicts:

@@ -37,7 +37,7 @@ class Canvas:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
-        self._depth = [_FAR] * (width * height)
+        self._depth = array("f", [_FAR]) * (width * height)
         self._pixels = array("I", bytes(4 * width * height))
 
     def triangle(
@@ -94,7 +94,7 @@ class Canvas:
         from PIL import Image
 
         size = (self.width, self.height)
-        depth = Image.frombytes("F", size, array("f", self._depth).tobytes())
+        depth = Image.frombytes("F", size, self._depth.tobytes())
         near = max(self._depth)
         far = min(filter(_FAR.__lt__, self._depth), default=0.0)
         scale = 254 / (near - far) if near > far else 1.0
