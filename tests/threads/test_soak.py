@@ -63,12 +63,20 @@ def test_artists_at_work_get_right_answers_and_leave_nothing(soak, database, sec
 
 
 def samples(
-    each: int, *, leak: float = 0.0, descriptors: int = 10, slower: float = 0.0, pace: float = 0.0
+    each: int,
+    *,
+    leak: float = 0.0,
+    freed: float = 0.0,
+    pages: float = 0.0,
+    descriptors: int = 10,
+    slower: float = 0.0,
+    pace: float = 0.0,
 ) -> dict[str, object]:
     """
-    Return what an application would have sampled that keeps *leak* bytes of each operation.
+    Return what an application would have sampled that keeps *leak* bytes, and a block, of each operation.
 
-    *slower* and *pace* are what an operation, and work that is always the same, take longer each second.
+    *freed* is what malloc keeps of each besides, and *pages* SQLite. *slower* and *pace* are what an
+    operation, and work that is always the same, take longer each second.
     """
     rng = Random(1)
     return {
@@ -76,8 +84,11 @@ def samples(
             {
                 "at_s": float(at),
                 "done": {"open": at * each},
-                "anonymous_bytes": 80 * MB + leak * at * each + rng.gauss(0, MB / 10),
-                "resident_bytes": 200 * MB + leak * at * each + rng.gauss(0, MB / 10),
+                "used_bytes": 80 * MB + leak * at * each + rng.gauss(0, MB / 10),
+                "sqlite_bytes": MB + pages * at * each,
+                "blocks": 350_000 + (at * each if leak else 0) + rng.gauss(0, 100),
+                "resident_bytes": 200 * MB + (leak + freed) * at * each + rng.gauss(0, MB / 10),
+                "connections": 9 + at // 300,
                 "descriptors": descriptors + (at // 100 if descriptors > 10 else 0),
                 "threads": 10,
                 "ms": {"open": 20.0 + rng.random()},
@@ -96,11 +107,29 @@ def growing(soak, application, plain):
 
 def test_a_leak_is_found(soak) -> None:
     """
-    Two kilobytes of an operation, ten of them a second.
+    Two kilobytes of an operation, and an object of Python's, twenty of them a second.
     """
-    found = growing(soak, samples(10, leak=2_000), samples(10))
+    found = growing(soak, samples(20, leak=2_000), samples(20))
 
-    assert {"memory that is no file's", "resident memory"} == found
+    assert {"memory in use, but SQLite's", "Python's blocks"} == found
+
+
+def test_what_is_kept_up_to_a_bound_is_no_leak(soak) -> None:
+    """
+    By malloc of what was freed, by SQLite of its file, by a pool of its connections.
+    """
+    assert set() == growing(soak, samples(20, freed=3_000, pages=1_000), samples(20))
+
+
+@pytest.mark.parametrize(
+    ("kept", "what"),
+    [("freed", "resident, but the cache's file"), ("pages", "memory of SQLite's")],
+)
+def test_beyond_the_bound_it_is_found(soak, kept, what) -> None:
+    """
+    Forty megabytes more.
+    """
+    assert {what} == growing(soak, samples(20, **{kept: 5_000}), samples(20))
 
 
 def test_what_openusd_keeps_of_plain_files_too_is_no_leak_of_ours(soak) -> None:
@@ -114,7 +143,9 @@ def test_descriptors_that_are_not_closed_are_found(soak) -> None:
     """
     One in a hundred seconds is enough.
     """
-    assert {"descriptors"} == growing(soak, samples(10, descriptors=11), samples(10))
+    assert {"descriptors, but the database's"} == growing(
+        soak, samples(10, descriptors=11), samples(10)
+    )
 
 
 def test_operations_that_take_longer_and_longer_are_found(soak) -> None:
