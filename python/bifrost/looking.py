@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
@@ -21,9 +22,11 @@ _MOST_BYTES: Final = 100_000_000
 
 
 class _Kept:
-    """What was made of files, by (kind, path)."""
+    """What was made of files on the thread that made this, by (kind, path)."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_for_all: bool) -> None:
+        self.is_for_all = is_for_all
+        self.thread = threading.get_ident()
         self._kept: dict[tuple[str, str], Any] = {}
         self._bytes = 0
         self._last: dict[tuple[str, str], Any] = {}
@@ -51,18 +54,21 @@ _kept: Final[ContextVar[_Kept | None]] = ContextVar("bifrost_kept", default=None
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
+def kept(*, is_for_all: bool = False) -> Iterator[None]:
     """
     Have `once` make everything once in the block, on this thread. Nobody edits what it returns.
 
     What comes into being in the block may not be seen: a version that is registered begins another one.
 
-    Inside of another such block it is part of that one.
+    Args:
+        is_for_all: Whether blocks inside are part of this one. Else each begins anew: an action of a publish
+            may write a file and publish it.
     """
-    if _kept.get() is not None:
+    outer = _kept.get()
+    if outer is not None and outer.is_for_all:
         yield
         return
-    token = _kept.set(_Kept())
+    token = _kept.set(_Kept(is_for_all))
     try:
         yield
     finally:
@@ -85,6 +91,7 @@ def once(
         weigh: Says how many bytes it is, about: 100 MB are kept when other files are looked at.
     """
     known = _kept.get()
-    if known is None:
+    # A context that was copied has another thread's.
+    if known is None or known.thread != threading.get_ident():
         return make()
     return known.once((kind, os.path.abspath(path)), make, weigh)  # noqa: PTH100

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import threading
 
@@ -49,13 +50,27 @@ class TestLooking:
             assert first is looking.once("k", "a", object)
             assert second is not looking.once("k", "b", object)
 
-    def test_a_block_inside_of_another_is_part_of_it(self) -> None:
-        with looking.kept():
+    @pytest.mark.parametrize("is_for_all", [True, False])
+    def test_a_block_inside_is_part_of_one_that_is_for_all(self, is_for_all: bool) -> None:
+        with looking.kept(is_for_all=is_for_all):
             with looking.kept():
                 first = looking.once("kind", "/x", object)
             again = looking.once("kind", "/x", object)
 
-        assert first is again
+        assert is_for_all == (first is again)
+
+    def test_a_thread_with_a_copy_of_the_context_keeps_nothing(self) -> None:
+        made = []
+        with looking.kept():
+            made.append(looking.once("kind", "/x", object))
+            context = contextvars.copy_context()
+            thread = threading.Thread(
+                target=lambda: context.run(lambda: made.append(looking.once("kind", "/x", object)))
+            )
+            thread.start()
+            thread.join(10)
+
+        assert made[0] is not made[1]
 
     def test_a_failure_is_made_again(self) -> None:
         with looking.kept():

@@ -12,6 +12,7 @@ from pxr import Sdf, Usd
 
 from bifrost import bifrost_host
 from bifrost.errors import ConflictException, PublishRefusedException
+from bifrost.publishing import Draft, Published, Publisher
 
 SAMPLES = Path(__file__).resolve().parents[2] / "usd_samples"
 
@@ -71,6 +72,39 @@ def test_a_file_is_opened_once_wherever_it_lies_during_its_publish(
 
     assert {str(robot), str(published)} < set(opened)
     assert 3 == len(set(opened)) == len(opened)
+
+
+def test_what_an_action_publishes_is_read_as_it_is_by_then(tmp_path: Path, catalogue) -> None:
+    """
+    It may write one file again and again, and publish it each time.
+    """
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def publish_beside(published: Published) -> None:
+        name = published.version.asset_id
+        for file in scratch.iterdir():
+            file.unlink()
+        (scratch / f"{name}.png").write_bytes(b"")
+        (scratch / "made.usda").write_text(
+            f'#usda 1.0\n(defaultPrim = "{name}")\ndef "{name}" {{\nasset f = @./{name}.png@\n}}\n'
+        )
+        draft = Draft(f"{name}_made", name, "model", str(scratch / "made.usda"))
+        Publisher(catalogue, actions={}).publish([draft])
+
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.usda").write_text('#usda 1.0\n(defaultPrim = "a")\ndef "a" {\n}\n')
+    drafts = [
+        Draft(name, name, "model", str(tmp_path / f"{name}.usda")) for name in ("first", "second")
+    ]
+
+    made = Publisher(catalogue, actions={"beside": publish_beside}).publish(drafts)
+
+    assert "" == made.actions["beside"].error
+    for name in ("first", "second"):
+        [version] = catalogue.versions(f"{name}_made")
+        assert [f"{name}.png"] == [each["name"] for each in version.properties["files"]]
+        assert name in str(version.properties["usd"])
 
 
 def test_every_published_file_is_read_only(robot: Path) -> None:

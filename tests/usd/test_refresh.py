@@ -245,6 +245,35 @@ print(short(done), done.root_moved, value(stage, "/a"), value(host.open_usd_stag
     assert ["[('leaf.usda', '1', '2')] True 1 2"] == lines
 
 
+def test_a_root_whose_newest_version_is_unreadable_stays_as_it_is(show: Show, run) -> None:
+    """
+    A refresh reads no root that the stage can't have, each time; and what it asks is the stage's own.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+
+    lines = run(
+        """
+from bifrost.usd import library
+stage = host.open_usd_stage(sys.argv[1])
+show = Show(Path(sys.argv[2]))
+host.refresh(stage)
+before = library.counters()["crossings"]
+print(bool(host.refresh(stage)), library.counters()["crossings"] - before)
+for text in ("no layer", layer(value="3")):
+    show.publish("leaf.usda", text)
+    print(short(host.refresh(stage)), short(host.refresh(stage)), value(stage, "/a"))
+""",
+        leaf,
+        show.folder,
+    )
+
+    assert [
+        "False 1",
+        "[('leaf.usda', '1', '2')] [] 1",
+        "[('leaf.usda', '2', '3')] [] 1",
+    ] == lines
+
+
 def test_what_is_deleted_under_an_open_stage_is_told_and_goes(show: Show, run) -> None:
     """
     Nothing happens to the stage before the refresh; then it composes without.

@@ -427,6 +427,36 @@ def test_packages_register_generators_by_entry_points(tmp_path, monkeypatch):
     assert (0, 255, 0) == colour_at(made, 0.5, 0.5)
 
 
+def test_of_two_triangles_at_one_place_the_first_is_seen():
+    canvas = Canvas(64, 64)
+    corners = [(2.3, 2.1, 3.7), (60.2, 5.4, 91.3), (30.9, 60.8, 130.1)]
+    first, second = packed(1.0, 0.0, 0.0), packed(0.0, 0.0, 1.0)
+
+    canvas.triangle(corners, (0, 0, 0), [first])
+    canvas.triangle(corners, (0, 0, 0), [second])
+
+    colours = {pixel for _, pixel in canvas.image().getcolors()}
+    assert {(0, 0, 0, 0), (255, 0, 0, 255)} == colours
+
+
+@pytest.mark.parametrize(
+    ("depths", "levels"),
+    [
+        ([], [0, 0, 0]),
+        ([5.0], [1, 0, 0]),
+        ([1e7 + 0.25], [1, 0, 0]),
+        ([-3.0, 5.0], [1, 255, 0]),
+        ([5.0, -3.0, 1.0], [255, 1, 128]),
+    ],
+)
+def test_depths_are_from_the_farthest_to_the_nearest_thing(depths, levels):
+    canvas = Canvas(3, 1)
+    for place, depth in enumerate(depths):
+        canvas.square((place + 0.5, 0.5, depth), 1, packed(1.0, 1.0, 1.0))
+
+    assert bytes(levels) == canvas.depths().tobytes()
+
+
 def test_a_canvas_keeps_to_its_borders():
     canvas = Canvas(8, 8)
     white = packed(1, 1, 1)

@@ -37,7 +37,7 @@ class Canvas:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
-        self._depth = array("f", [_FAR]) * (width * height)
+        self._depth = array("d", [_FAR]) * (width * height)
         self._pixels = array("I", bytes(4 * width * height))
 
     def triangle(
@@ -93,13 +93,12 @@ class Canvas:
         """Return how near things are as a grey picture: 255 the nearest, 0 where there is nothing."""
         from PIL import Image
 
-        size = (self.width, self.height)
-        depth = Image.frombytes("F", size, self._depth.tobytes())
-        near = max(self._depth)
-        far = min(filter(_FAR.__lt__, self._depth), default=0.0)
+        depth = array("f", self._depth)
+        near, far = max(depth), min(filter(_FAR.__lt__, depth), default=0.0)
         scale = 254 / (near - far) if near > far else 1.0
         # What is not there is negative, and becomes 0.
-        return depth.point(lambda z: z * scale + (1 - far * scale)).convert("L")
+        picture = Image.frombytes("F", (self.width, self.height), depth.tobytes())
+        return picture.point(lambda z: z * scale + (1 - far * scale)).convert("L")
 
     def _rows(self, corners: Sequence[Corner]) -> list[tuple[int, int, int]]:
         """Return (row, first pixel, pixel after the last) of a triangle, within the picture."""

@@ -149,7 +149,7 @@ class _Run:
         except BaseException:
             self._discard(self._written)
             raise
-        with coming.versions(self._files()), looking.kept():
+        with coming.versions(self._files()), looking.kept(is_for_all=True):
             made = publisher.draft_written(self._written, user=self._wishes.user)
             try:
                 publisher.validate(made.id)

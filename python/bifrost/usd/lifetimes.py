@@ -10,7 +10,7 @@ takes its state, and runs Python without the GIL. None ends there whose Python o
 
 from __future__ import annotations
 
-from pxr import Ar, Sdf, Usd
+from pxr import Sdf, Usd
 
 
 def outlived(stage: Usd.Stage, *layers: Sdf.Layer) -> Usd.Stage:
@@ -26,23 +26,25 @@ def outlived(stage: Usd.Stage, *layers: Sdf.Layer) -> Usd.Stage:
 
 def used_layers(stage: Usd.Stage) -> list[Sdf.Layer]:
     """Return what `Usd.Stage.GetUsedLayers` does, each of them `owned`."""
-    with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-        return [owned(layer) for layer in stage.GetUsedLayers()]
+    return list(map(owned, stage.GetUsedLayers()))
 
 
 def own_roots(stage: Usd.Stage) -> None:
     """Have the root and the session layer of *stage* `owned`: whoever works on it meets them."""
-    with Ar.ResolverContextBinder(stage.GetPathResolverContext()):
-        for layer in filter(None, (stage.GetRootLayer(), stage.GetSessionLayer())):
-            owned(layer)
+    for layer in filter(None, (stage.GetRootLayer(), stage.GetSessionLayer())):
+        owned(layer)
 
 
 def owned(layer: Sdf.Layer) -> Sdf.Layer:
     """
     Return *layer*, owned by Python; what it is in Python is freed with it, then, whoever meets it again.
 
-    OpenUSD (26.8) never frees Python's object of a layer, 192 bytes, that Python met and never owned. Found
-    by its name it is owned: in the context of its stage, which has to be bound, and asks for nothing anew.
+    OpenUSD (26.8) never frees Python's object of a layer, 192 bytes, that Python met and never owned. One
+    that is opened is owned; by the path of its file that is the layer itself, and nothing is read, nor any
+    manager asked. One that isn't found so stays as it is.
     """
-    found = Sdf.Layer.FindOrOpen(layer.identifier)
-    return found if found == layer else layer
+    path = layer.identifier if layer.anonymous else layer.realPath
+    arguments = layer.GetFileFormatArguments()
+    if not path or Sdf.Layer.Find(path, arguments) != layer:
+        return layer
+    return Sdf.Layer.FindOrOpen(path, arguments)
