@@ -544,11 +544,9 @@ for number in (1, 2):
     assert ["[1.0, 1.0, 1.0, 1.0]"] * 2 + ["[2.0, 2.0, 2.0, 2.0]"] * 2 == lines
 
 
-def test_refreshing_again_and_again_leaves_no_python_object_of_a_layer_behind(
-    show: Show, run
-) -> None:
+def test_refreshing_again_and_again_leaves_no_python_object_behind(show: Show, run) -> None:
     """
-    OpenUSD keeps that of each layer that Python met and never owned.
+    OpenUSD keeps that of each layer and layer stack that Python met and never owned.
     """
     leaves = [show.publish(f"leaf{i}.usda", layer(value="1")) for i in range(40)]
     root = show.root("root.usda", *leaves)
@@ -556,10 +554,10 @@ def test_refreshing_again_and_again_leaves_no_python_object_of_a_layer_behind(
     [left] = run(
         """
 import gc
-from pxr import Sdf
+from pxr import Pcp, Sdf
 def living():
     gc.collect()
-    return sum(isinstance(each, Sdf.Layer) for each in gc.get_objects())
+    return sum(isinstance(each, (Sdf.Layer, Pcp.LayerStack)) for each in gc.get_objects())
 
 def opened_and_refreshed(number):
     stage = Usd.Stage.Open(sys.argv[1])

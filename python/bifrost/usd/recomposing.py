@@ -79,11 +79,17 @@ def _composes(stage: Usd.Stage, reference: str) -> bool:
     Whether *reference* is a layer that composes *stage*. Its context has to be bound.
 
     Not by the stage's `GetUsedLayers`: a shot that is opened and refreshed all day has thousands of layers
-    each time, and to own them all takes time. Python's object of a layer stack, of which there is one for
-    each that moved, OpenUSD (26.8) never frees.
+    each time, and to own them all takes time.
     """
     layer = Sdf.Layer.Find(reference)
-    return bool(layer and stage._GetPcpCache().FindAllLayerStacksUsingLayer(owned(layer)))  # noqa: SLF001
+    if not layer:
+        return False
+    cache = stage._GetPcpCache()  # noqa: SLF001
+    stacks = cache.FindAllLayerStacksUsingLayer(owned(layer))
+    for stack in stacks:
+        # As `owned` is for a layer: it is there, and what computes one gives it to Python to own.
+        cache.ComputeLayerStack(stack.identifier)
+    return bool(stacks)
 
 
 def _names_one(sets: Mapping[str, Any], references: set[str]) -> bool:
