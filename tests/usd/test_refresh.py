@@ -561,6 +561,7 @@ def living():
 
 def opened_and_refreshed(number):
     stage = Usd.Stage.Open(sys.argv[1])
+    host.refresh(stage)
     show.publish("leaf0.usda", layer(value=str(number)))
     assert short(host.refresh(stage)) == [("leaf0.usda", str(number - 1), str(number))]
 
