@@ -47,4 +47,5 @@ def owned(layer: Sdf.Layer) -> Sdf.Layer:
     arguments = layer.GetFileFormatArguments()
     if not path or Sdf.Layer.Find(path, arguments) != layer:
         return layer
-    return Sdf.Layer.FindOrOpen(path, arguments)
+    # Between the two its file may go.
+    return Sdf.Layer.FindOrOpen(path, arguments) or layer
