@@ -180,7 +180,7 @@ FAULTS: Final = {
         "two callbacks": of_manager("callback_twice"),
         "contradicting callbacks": of_manager("callback_twice_different"),
         "late callbacks": of_manager("callback_late"),
-        "a million callbacks": of_manager("million"),
+        "a million callbacks": of_manager("flood"),
         "wrong types": of_manager("wrong_type"),
         "nothing": of_manager("null"),
         "index out of range": of_manager("wrong_index"),

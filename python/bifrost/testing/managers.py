@@ -182,6 +182,14 @@ def _million(element: _Element) -> None:
     element.give()
 
 
+def _flood(element: _Element) -> None:
+    until = time.monotonic() + LONGEST_HANG_S
+    while not _released.is_set() and time.monotonic() < until:
+        for extra in range(1_000):
+            element.ok(element.count + extra, element.answer)
+    element.give()
+
+
 def _short_list(element: _Element) -> None:
     if element.index < element.count - 1:
         element.give()
@@ -238,6 +246,7 @@ _WAYS_TO_ANSWER: Final[dict[str, Callable[[_Element], None]]] = {
     "wrong_index": _wrong_index,
     "hang": _hang,
     "million": _million,
+    "flood": _flood,
     "short_list": _short_list,
     "garbage_error_code": _garbage_error_code,
     "denied": _denied,
