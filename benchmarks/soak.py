@@ -57,9 +57,6 @@ _FREED_MB: Final = 32.0
 _SMALL_CACHE: Final = {"BIFROST_CACHE__MEMORY_BYTES": str(1 << 17)}
 
 
-_PLUGIN: Final = "PXR_PLUGINPATH_NAME"
-
-
 class SoakFailed(Exception):
     """An application ended with an error, or an answer was wrong."""
 
@@ -136,6 +133,8 @@ def run(database: str, seconds: float, *, seed: int, say: Any) -> Soak:
     Raises:
         SoakFailed: an application failed, an answer was wrong, or a published version is gone.
     """
+    from bifrost.usd.env import PLUGIN_PATH
+
     with _show(database) as (environment, folder, root):
         arguments = {
             "root": str(root),
@@ -151,7 +150,7 @@ def run(database: str, seconds: float, *, seed: int, say: Any) -> Soak:
         say(f"{database}: plain files")
         short = max(2.0, seconds * _PLAIN)
         few = {**arguments, "number": 0, "plain": True, "every_s": short / 100}
-        without = {name: each for name, each in environment.items() if name != _PLUGIN}
+        without = {name: each for name, each in environment.items() if name != PLUGIN_PATH}
         [plain] = _together([few], short, without)
     return Soak(database, seconds, applications, plain, judged(applications, plain))
 
@@ -220,13 +219,13 @@ def _main(sample: Sample) -> int:
 def _show(database: str) -> Iterator[tuple[dict[str, str], Path, Path]]:
     """Publish the show into a catalogue of its own; yield the environment, the folder, the shot."""
     from bifrost.testing.postgresql import PostgresqlServer
-    from bifrost.usd.env import variables
+    from bifrost.usd.env import PLUGIN_PATH, variables
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bifrost-soak-")))
         home, files = folder / "home", folder / "files"
         files.mkdir()
-        given = {"BIFROST_HOME": str(home), "PXR_PLUGINPATH_NAME": "", **_SMALL_CACHE}
+        given = {"BIFROST_HOME": str(home), PLUGIN_PATH: "", **_SMALL_CACHE}
         if database == "postgresql":
             server = stack.enter_context(PostgresqlServer(durable=True))
             given["BIFROST_CATALOGUE__URL"] = server.catalogue()

@@ -107,9 +107,9 @@ def growing(soak, application, plain):
 
 def test_a_leak_is_found(soak) -> None:
     """
-    Two kilobytes of an operation, and an object of Python's, twenty of them a second.
+    Two kilobytes of an operation, and an object of Python's, ten of them a second.
     """
-    found = growing(soak, samples(20, leak=2_000), samples(20))
+    found = growing(soak, samples(10, leak=2_000), samples(10))
 
     assert {"memory in use, but SQLite's", "Python's blocks"} == found
 

@@ -101,7 +101,7 @@ def test_a_look_leaves_no_python_object_of_a_layer_behind(show: Show, run_python
     assert "0" == done.stdout.split()[-1]
 
 
-def test_layers_that_can_not_be_found_by_name_are_returned_as_they_are(tmp_path: Path) -> None:
+def test_layers_are_returned_though_their_file_is_gone(tmp_path: Path) -> None:
     """
     The file of a layer that is open may be gone meanwhile, and another one in its place.
     """

@@ -551,7 +551,7 @@ def test_refreshing_again_and_again_leaves_no_python_object_behind(show: Show, r
     leaves = [show.publish(f"leaf{i}.usda", layer(value="1")) for i in range(40)]
     root = show.root("root.usda", *leaves)
 
-    [left] = run(
+    left, blocks = run(
         """
 import gc
 from pxr import Pcp, Sdf
@@ -568,16 +568,18 @@ def opened_and_refreshed(number):
 show = Show(Path(sys.argv[2]))
 for number in range(2, 12):
     opened_and_refreshed(number)
-before = living()
+before, blocks = living(), sys.getallocatedblocks()
 for number in range(12, 32):
     opened_and_refreshed(number)
 print(living() - before)
+print((sys.getallocatedblocks() - blocks) // 20)
 """,
         root,
         show.folder,
     )
 
     assert "0" == left
+    assert int(blocks) < len(leaves), f"{blocks} blocks of Python's memory are kept by each refresh"
 
 
 def test_value_clips_that_hold_anything_else_are_passed_over() -> None:
