@@ -13,8 +13,11 @@ Registry& registry() {
   return *map;
 }
 
-std::unordered_map<std::string, std::shared_ptr<ContextAnswers>>& unboundAnswers() {
-  static auto* map = new std::unordered_map<std::string, std::shared_ptr<ContextAnswers>>;
+// By policy.
+using Unbound = std::unordered_map<std::string, std::shared_ptr<ContextAnswers>>;
+
+Unbound& unboundAnswers() {
+  static auto* map = new Unbound;
   return *map;
 }
 
@@ -69,15 +72,25 @@ std::shared_ptr<ContextAnswers> ContextAnswers::of(const std::string& policy,
   return answers;
 }
 
-ContextAnswers& ContextAnswers::unbound(const std::string& policy,
-                                        std::shared_ptr<const Pins> pins) {
+std::shared_ptr<ContextAnswers> ContextAnswers::unbound(const std::string& policy,
+                                                        std::shared_ptr<const Pins> pins) {
+  Unbound replaced;  // goes behind the lock, which the destructor of answers takes
   const std::lock_guard<std::mutex> lock(registryMutex());
-  std::shared_ptr<ContextAnswers>& answers = unboundAnswers()[policy];
-  if (!answers) {
-    answers = std::make_shared<ContextAnswers>(policy, std::string{}, Freshness::kExpires,
-                                               std::move(pins));
+  Unbound& known = unboundAnswers();
+  const auto found = known.find(policy);
+  if (found != known.end() && !found->second->isSpent()) {
+    return found->second;
   }
-  return *answers;
+  if (found != known.end()) {
+    replaced.insert(known.extract(found));
+  } else if (known.size() >= kMostUnboundPolicies) {
+    replaced.swap(known);
+  }
+  for (const auto& [policyBefore, answers] : replaced) {
+    answers->isReplaced_.store(true, std::memory_order_relaxed);
+  }
+  return known[policy] = std::make_shared<ContextAnswers>(policy, std::string{},
+                                                          Freshness::kExpires, std::move(pins));
 }
 
 std::vector<std::shared_ptr<ContextAnswers>> ContextAnswers::all() {

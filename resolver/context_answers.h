@@ -19,7 +19,7 @@ namespace bifrost {
 
 class Pins;
 
-class ContextAnswers {
+class ContextAnswers : public std::enable_shared_from_this<ContextAnswers> {
  public:
   // The answers of the context (policy, root): those of a living equal context, or new ones, behind
   // *pins* if the policy names any.
@@ -27,12 +27,21 @@ class ContextAnswers {
                                             std::shared_ptr<const Pins> pins = nullptr);
 
   // The answers for resolves with no context bound (Sdf tools, the root of Usd.Stage.Open(ref))
-  // under the environment's *policy*. They live as long as the process.
-  static ContextAnswers& unbound(const std::string& policy,
-                                 std::shared_ptr<const Pins> pins = nullptr);
+  // under the environment's *policy*. No context lets go of them, so they are bounded: past that
+  // they are spent, whoever uses them asks here for those that follow, and they die with their last
+  // owner.
+  static std::shared_ptr<ContextAnswers> unbound(const std::string& policy,
+                                                 std::shared_ptr<const Pins> pins = nullptr);
   bool isUnbound() const { return table_.freshness() == Freshness::kExpires; }
+  bool isSpent() const {
+    return isReplaced_.load(std::memory_order_relaxed) ||
+           (isUnbound() && table_.bytes() > kMostUnboundBytes);
+  }
 
-  // Every living context's answers, and those of no context.
+  static constexpr std::size_t kMostUnboundBytes = 64UL << 20U;  // some 150,000 answers
+  static constexpr std::size_t kMostUnboundPolicies = 64;
+
+  // Every living context's answers, and those of no context that are not spent.
   static std::vector<std::shared_ptr<ContextAnswers>> all();
 
   const std::string& policy() const { return policy_; }
@@ -69,6 +78,7 @@ class ContextAnswers {
   const std::shared_ptr<const Pins> pins_;
   ResolutionTable table_;
   std::atomic<bool> prepared_{false};
+  std::atomic<bool> isReplaced_{false};
   std::unordered_map<std::string, std::shared_ptr<Flight>> flights_;
 };
 

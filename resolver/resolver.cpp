@@ -85,21 +85,51 @@ std::string environmentPolicy() {
   return policy;
 }
 
+// What this thread resolves with when no context is bound. It owns it: to share it instead would
+// have every thread write to one counter with each resolve.
+struct UnboundHere {
+  std::string text;  // of the environment
+  std::shared_ptr<ContextAnswers> answers;
+  // What was replaced inside a call of Ar's: those around it may look at it still.
+  std::vector<std::shared_ptr<ContextAnswers>> replaced;
+};
+
+thread_local UnboundHere unboundHere;
+// Apart, since they cost a resolve nothing.
+thread_local std::size_t arCallsHere = 0;
+thread_local bool hasReplacedHere = false;
+
+// A call of Ar's. They nest: Python that the bridge, or a diagnostic, runs may resolve.
+class ArCall {
+ public:
+  ArCall() { ++arCallsHere; }
+  ~ArCall() {
+    if (--arCallsHere == 0 && hasReplacedHere) {
+      hasReplacedHere = false;
+      unboundHere.replaced.clear();
+    }
+  }
+  ArCall(const ArCall&) = delete;
+  ArCall& operator=(const ArCall&) = delete;
+};
+
 // The answers for resolves with no context bound, under the environment's policy of this moment.
+// Only inside an `ArCall`; valid until the outermost one ends.
 ContextAnswers& unboundAnswers() {
-  struct Last {
-    std::string text;
-    ContextAnswers* answers = nullptr;
-  };
-  thread_local Last last;
-  const std::string text = environmentText();
-  if (last.answers == nullptr || last.text != text) {
+  UnboundHere& here = unboundHere;
+  std::string text = environmentText();
+  if (here.answers == nullptr || here.text != text || here.answers->isSpent()) {
     const std::string policy = environmentPolicy();
     std::shared_ptr<const bifrost::Pins> pins;
     PythonBridge::withoutGil([&] { pins = bifrost::pinsOf(policy); });
-    last = {text, &ContextAnswers::unbound(policy, std::move(pins))};
+    if (here.answers != nullptr) {
+      here.replaced.push_back(std::move(here.answers));
+      hasReplacedHere = true;
+    }
+    here.text = std::move(text);
+    here.answers = ContextAnswers::unbound(policy, std::move(pins));
   }
-  return *last.answers;
+  return *here.answers;
 }
 
 // A context, whose pins are read without the GIL, though it may be held.
@@ -411,6 +441,7 @@ void prepare(const BifrostResolverContext& context, std::vector<std::string> nam
 // Runs an override's body; what it throws becomes a warning and the fallback.
 template <class Value, class Body>
 Value guarded(const char* override, Value fallback, Body body) {
+  const ArCall call;
   try {
     return body();
   } catch (const std::exception& error) {  // and never `...`: design of the end of Python
@@ -612,12 +643,10 @@ std::shared_ptr<ArAsset> BifrostResolver::_OpenAsset(const ArResolvedPath& resol
 
 // What a publish needs of the context that is bound now.
 bifrost::WritingFor BifrostResolver::writingFor() const {
-  const auto* bound = _GetCurrentContextObject<BifrostResolverContext>();
-  const BifrostResolverContext context = bound != nullptr ? *bound : BifrostResolverContext{};
   ContextAnswers& answers = currentAnswers();
-  // The copy keeps the answers alive; those of no context live as long as the process.
-  const auto learn = [context, &answers](std::string_view reply) {
-    answers.table().learn(std::move(decoded(reply).resolutions));
+  const auto learn = [answers = answers.shared_from_this()](std::string_view reply) {
+    const ArCall call;
+    answers->table().learn(std::move(decoded(reply).resolutions));
     unboundAnswers().table().expireFloating();
   };
   return {answers.policy(), isFrozen(answers), learn};

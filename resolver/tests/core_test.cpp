@@ -222,6 +222,67 @@ void answersDieWithTheirContext() {
          "a new context asks anew");
 }
 
+// A few of these fill the answers of no context.
+Resolution largeAnswer(const std::string& identifier) {
+  Resolution large = answer(identifier, "/" + identifier);
+  large.message.assign(ContextAnswers::kMostUnboundBytes / 4, 'x');
+  return large;
+}
+
+void whatIsKnownWithoutAContextIsBounded() {
+  auto first = ContextAnswers::unbound("bounded");
+  first->table().add(one(answer("a", "/a")));
+  const Resolution* const seen = first->table().find("a");
+  for (const char* identifier : {"1", "2", "3"}) {
+    first->table().add(one(largeAnswer(identifier)));
+  }
+  expect(first == ContextAnswers::unbound("bounded") && !first->isSpent(),
+         "within the bound there is one table");
+  first->table().add(one(largeAnswer("4")));
+  auto second = ContextAnswers::unbound("bounded");
+  expect(first->isSpent() && second != first, "past the bound another one follows");
+  expect(second == ContextAnswers::unbound("bounded"), "and that is the one for all");
+  expect(second->table().find("a") == nullptr, "which asks anew");
+  expect(seen->path == "/a", "whoever owns the spent one may read it");
+  const std::weak_ptr<ContextAnswers> spent = first;
+  first.reset();
+  expect(spent.expired(), "which goes with its last owner");
+}
+
+void policiesWithoutAContextAreBounded() {
+  const auto first = ContextAnswers::unbound("policy 0");
+  for (std::size_t i = 1; i <= ContextAnswers::kMostUnboundPolicies; ++i) {
+    ContextAnswers::unbound("policy " + std::to_string(i));
+  }
+  expect(first->isSpent(), "whoever has one that was dropped is to ask for the one that follows");
+  expect(first != ContextAnswers::unbound("policy 0"), "which is another");
+}
+
+void threadsReadWhatOthersSpend() {
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([t, &wrong] {
+      auto answers = ContextAnswers::unbound("spent");
+      for (int i = 0; i < 20; ++i) {
+        if (answers->isSpent()) {
+          answers = ContextAnswers::unbound("spent");
+        }
+        const std::string identifier = std::to_string(t) + "." + std::to_string(i);
+        answers->table().add(one(largeAnswer(identifier)));
+        const Resolution* found = answers->table().find(identifier);
+        if (found == nullptr || found->path != "/" + identifier) {
+          wrong.fetch_add(1);
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  expect(wrong.load() == 0, "an answer is there for whoever owns its table");
+}
+
 void manyContextsComeAndGo() {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
@@ -302,6 +363,9 @@ int main() {
   readersAndWritersAtOnce();
   oneFlightForManyMisses();
   answersDieWithTheirContext();
+  whatIsKnownWithoutAContextIsBounded();
+  policiesWithoutAContextAreBounded();
+  threadsReadWhatOthersSpend();
   manyContextsComeAndGo();
   theWireIsReadInBoundsOrNotAtAll();
   if (failures == 0) {

@@ -147,7 +147,7 @@ class TestAnswers:
 class AtOnce:
     """Does now what was to be done later."""
 
-    def put(self, name, delay_s, job):
+    def put(self, name, delay_s, job, *, within_s):
         job()
 
 

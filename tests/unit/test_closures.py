@@ -2,6 +2,7 @@
 """What followed a root is recorded in one write, and what changed since is asked again."""
 
 import os
+import time
 from itertools import count
 
 import pytest
@@ -15,11 +16,14 @@ from bifrost.tiers.tiered import TieredCache
 from bifrost.usd import closures as module
 from bifrost.usd import wire
 from bifrost.usd.closures import Closures, resolved, root_state
+from bifrost.usd.later import Later
 
 NOW = 1_000_000.0
 SCOPE, OTHER = b"s" * 16, b"o" * 16
 ROOT = "/show/shot.usda"
 GONE = Failure(Code.NOT_FOUND, "gone")
+# No test waits for this long unless it fails.
+LIMIT_S = 20.0
 
 
 class Clock:
@@ -35,7 +39,7 @@ class AtOnce:
     def __init__(self):
         self.jobs = {}
 
-    def put(self, name, delay_s, job):
+    def put(self, name, delay_s, job, *, within_s):
         self.jobs[name] = job
 
     def run(self):
@@ -148,6 +152,20 @@ def test_many_recordings_are_one_write(closures, later, tiers):
     assert {f"r{number}" for number in range(100)} == known_references(
         closures.find(SCOPE, ROOT).answers
     )
+
+
+def test_what_is_resolved_without_a_pause_is_recorded_too(tiers, clock, monkeypatch):
+    """
+    It waits in memory no longer than so long, and is not lost with the process.
+    """
+    monkeypatch.setattr(module, "_RECORD_WITHIN_S", 0.1)
+    closures, end = Closures(tiers, Later(), clock=clock), time.monotonic() + LIMIT_S
+    numbers = count()
+    while closures.find(SCOPE, ROOT) is None and time.monotonic() < end:
+        closures.record(SCOPE, ROOT, dict([answer(f"bifrost:///{next(numbers)}")]), 0)
+        time.sleep(0.01)
+
+    assert closures.find(SCOPE, ROOT) is not None
 
 
 def test_recording_adds_and_the_newer_answer_wins(closures, later):

@@ -2,6 +2,7 @@
 """Work put off until later is done once, in its time, and survives work that fails."""
 
 import threading
+import time
 
 import pytest
 
@@ -81,6 +82,18 @@ def test_a_job_put_again_replaces_the_earlier_one(later):
     later.run_all()
 
     assert [0, 0, 0, 0, 1] == [len(job.threads) for job in jobs]
+
+
+def test_a_job_that_is_put_again_and_again_runs(later):
+    """
+    What is worked at without a pause is recorded all the same.
+    """
+    job = Job()
+    end = time.monotonic() + LIMIT_S
+    while not job.done.wait(0.01) and time.monotonic() < end:
+        later.put("a", NEVER_S, job, within_s=0.1)
+
+    assert job.done.is_set()
 
 
 def test_a_job_that_is_due_sooner_wakes_the_thread(later):

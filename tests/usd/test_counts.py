@@ -133,6 +133,32 @@ def test_a_context_without_a_root_is_warm_the_second_time(deep: Path, opened) ->
     assert warm["crossings"] <= 3
 
 
+@pytest.mark.parametrize(("longest_s", "crossings"), [(3600.0, 1), (-1.0, 3)])
+def test_what_is_resolved_all_day_long_is_not_one_opening(
+    deep: Path, run_python, longest_s: float, crossings: int
+) -> None:
+    """
+    References that follow one another come together the next time; up to an opening's longest time.
+    """
+    source = """
+import sys
+from bifrost.usd import bridge, stage as bifrost_stage
+bridge._SAME_OPENING_S, bridge._LONGEST_OPENING_S = 3600.0, float(sys.argv[1])
+bifrost_stage.warm()
+from pxr import Ar
+context = Ar.GetResolver().CreateContextFromString("bifrost", "user=me")
+with Ar.ResolverContextBinder(context):
+    for name in sys.argv[2:]:
+        assert Ar.GetResolver().Resolve(f"bifrost:///assets/{name}.usda")
+print(bifrost_stage.resolver_stats()["crossings"])
+"""
+    run_python(source, str(longest_s), "l0_0", "l0_1", "l0_2")
+
+    again = run_python(source, str(longest_s), "l0_1", "l0_0", "l0_2")
+
+    assert f"{crossings}\n" == again.stdout
+
+
 def test_expired_answers_are_asked_again_in_one_batch(deep: Path, opened) -> None:
     """
     Past its lifetime a closure still says what to ask: one crossing, one question.
@@ -297,3 +323,55 @@ print(sizes[-1] <= sizes[0] * 1.1, bifrost_stage.resolver_stats()["contexts"])
 """
 
     assert "True 0\n" == run_python(source, deep).stdout
+
+
+LARGE = "bifrost:///assets/" + 100_000 * "x"
+
+
+def test_resolves_without_a_context_return_the_memory(deep: Path, run_python) -> None:
+    """
+    Hundreds of megabytes of references, as a tool asks for in weeks: the table starts over, and answers.
+    """
+    source = """
+import os, sys
+from bifrost.usd import stage as bifrost_stage
+bifrost_stage.warm()
+from pxr import Ar
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+known, most = str(Ar.GetResolver().Resolve(sys.argv[1])), 0
+for i in range(2000):
+    Ar.GetResolver().Resolve(sys.argv[2] + str(i))
+    most = max(most, bifrost_stage.resolver_stats()["bytes"])
+print(32 << 20 < most <= 65 << 20, known != "" and str(Ar.GetResolver().Resolve(sys.argv[1])) == known)
+"""
+
+    assert "True True\n" == run_python(source, "bifrost:///assets/l3_0.usda", LARGE).stdout
+
+
+def test_the_table_may_start_over_inside_a_resolve(deep: Path, run_python) -> None:
+    """
+    What runs in Python for one resolve resolves more than the table holds; the one outside goes on.
+    """
+    source = """
+import os, sys
+from bifrost.usd import bridge, stage as bifrost_stage
+bifrost_stage.warm()
+from pxr import Ar
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+inner, resolve = bridge.resolve, Ar.GetResolver().Resolve
+def outer(policy, root, identifiers, known):
+    if identifiers == sys.argv[1]:
+        for i in range(2000):
+            resolve(sys.argv[2] + str(i))
+    return inner(policy, root, identifiers, known)
+bridge.resolve = outer
+for i in range(600):
+    resolve(sys.argv[2] + "before" + str(i))
+before = bifrost_stage.resolver_stats()["entries"]
+print(str(resolve(sys.argv[1])).endswith(".usda"), bifrost_stage.resolver_stats()["entries"] < before + 2000)
+"""
+    freed = {"MALLOC_PERTURB_": "165", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
+
+    assert (
+        "True True\n" == run_python(source, "bifrost:///assets/l3_0.usda", LARGE, env=freed).stdout
+    )

@@ -35,6 +35,8 @@ from bifrost.usd.staleness import LOOK_S, watch
 
 # References that follow one another this closely belong to one opening, where no context says so.
 _SAME_OPENING_S = 2.0
+# And no opening goes on for as long as this: what is resolved all day long is none.
+_LONGEST_OPENING_S = 60.0
 _MOST_REMEMBERED = 1_000
 # What is left of a deadline at least, for the caches and a manager that is quick to say that it's down.
 _LEAST_S = 0.5
@@ -56,7 +58,7 @@ class Bridge:
         self.later.after_fork()
         self._closures.after_fork()
         self._lock = threading.Lock()
-        self._leaders: dict[str, tuple[str, float]] = {}
+        self._leaders: dict[str, tuple[str, float, float]] = {}
         # For each context up to which change what it holds is true, in the numbers of which caches.
         self._true_at: dict[tuple[str, str], tuple[TieredCache, int]] = {}
         self._failed: dict[str, tuple[str, ...]] = {}
@@ -335,13 +337,14 @@ class Bridge:
         """
         now = monotonic()
         with self._lock:
-            leader, last = self._leaders.get(policy, ("", 0.0))
-        if is_first or not leader or now - last > _SAME_OPENING_S:
-            leader = self.closures.leader(self._scope(who), identifier) or identifier
+            leader, begun, last = self._leaders.get(policy, ("", now, now))
+        is_over = now - last > _SAME_OPENING_S or now - begun > _LONGEST_OPENING_S
+        if is_first or not leader or is_over:
+            leader, begun = self.closures.leader(self._scope(who), identifier) or identifier, now
         with self._lock:
             if len(self._leaders) >= _MOST_REMEMBERED:
                 self._leaders.clear()
-            self._leaders[policy] = (leader, now)
+            self._leaders[policy] = (leader, begun, now)
         if identifier != leader:
             self.closures.record_follower(self._scope(who), leader, identifier)
         return leader

@@ -34,6 +34,8 @@ from bifrost.usd.later import Later
 _HEADER: Final = struct.Struct("<dQQdIId")
 # Long enough to gather what an open resolves, short enough to be written when a process lives briefly.
 _RECORD_AFTER_S: Final = 1.0
+# At the latest, while more is resolved all the time: what waits is in memory, and lost with the process.
+_RECORD_WITHIN_S: Final = 10.0
 _MOST_ANSWERS: Final = 200_000
 # What a closure may come to, of what an opening first began with, and a few more; and how soon it is
 # given up for that: openings that load all and others that load nothing may take turns.
@@ -206,7 +208,9 @@ class Closures:
             first_sequence, pending = self._pending.setdefault(key, (sequence, {}))
             pending.update(answers)
             self._pending[key] = (min(sequence, first_sequence), pending)
-        self._later.put(key, _RECORD_AFTER_S, lambda: self._write(scope, root))
+        self._later.put(
+            key, _RECORD_AFTER_S, lambda: self._write(scope, root), within_s=_RECORD_WITHIN_S
+        )
 
     def after_fork(self) -> None:
         """Start over in a forked child."""

@@ -5,12 +5,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from math import inf
 from time import monotonic
+from typing import NamedTuple
+
+
+class _Job(NamedTuple):
+    due: float
+    latest: float
+    run: Callable[[], None]
 
 
 class Later:
     """
-    Runs jobs some seconds from now. A job put again under the same name replaces the earlier one.
+    Runs jobs some seconds from now. A job put again under the same name replaces the earlier one, and
+    waits anew; but never for longer than the first of them was to wait at most.
 
     The thread is a daemon and starts with the first job. `run_all` is for the end of the process.
     """
@@ -21,13 +30,17 @@ class Later:
     def after_fork(self) -> None:
         """Start over in a forked child: the thread stayed behind, and so do its jobs."""
         self._changed = threading.Condition()
-        self._jobs: dict[object, tuple[float, Callable[[], None]]] = {}
+        self._jobs: dict[object, _Job] = {}
         self._running = False
 
-    def put(self, name: object, delay_s: float, job: Callable[[], None]) -> None:
-        """Run *job* about *delay_s* seconds from now."""
+    def put(
+        self, name: object, delay_s: float, job: Callable[[], None], *, within_s: float = inf
+    ) -> None:
+        """Run *job* about *delay_s* seconds from now, and *within_s* seconds however often it is put."""
         with self._changed:
-            self._jobs[name] = (monotonic() + delay_s, job)
+            now, waiting = monotonic(), self._jobs.get(name)
+            latest = now + within_s if waiting is None else waiting.latest
+            self._jobs[name] = _Job(min(now + delay_s, latest), latest, job)
             if not self._running:
                 try:
                     threading.Thread(target=self._run, name="bifrost-later", daemon=True).start()
@@ -39,7 +52,7 @@ class Later:
     def run_all(self) -> None:
         """Run everything that is waiting, now, on this thread."""
         with self._changed:
-            jobs = [job for _, job in self._jobs.values()]
+            jobs = [waiting.run for waiting in self._jobs.values()]
             self._jobs.clear()
         for job in jobs:
             _run_one(job)
@@ -54,11 +67,11 @@ class Later:
                 if not self._jobs:
                     self._changed.wait()
                     continue
-                name, (due, job) = min(self._jobs.items(), key=lambda item: item[1][0])
-                wait_s = due - monotonic()
+                name, first = min(self._jobs.items(), key=lambda item: item[1].due)
+                wait_s = first.due - monotonic()
                 if wait_s <= 0:
                     del self._jobs[name]
-                    return job
+                    return first.run
                 self._changed.wait(wait_s)
 
 
