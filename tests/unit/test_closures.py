@@ -429,6 +429,27 @@ def test_what_openings_add_is_given_up_once_it_is_as_much_as_they_began_with(
     assert anew == closures.begin(SCOPE, ROOT)
 
 
+def test_what_waits_to_be_recorded_is_given_up_with_the_rest(closures, later, clock):
+    """
+    Openings that follow one another closely replay it all, and have it recorded once more.
+
+    What they ask for after that is recorded whole, however many begin meanwhile.
+    """
+    recorded(closures, later, *[answer(f"r{number}") for number in range(200)])
+    openings(closures, later, 301)
+    clock.now += 60.0
+    replayed = dict(wire.decode(closures.find(SCOPE, ROOT).answers))
+    closures.record(SCOPE, ROOT, replayed, closures.tiers.sequence())
+
+    for number in range(190):
+        assert closures.begin(SCOPE, ROOT) is None
+        closures.record(SCOPE, ROOT, dict([answer(f"r{number}")]), closures.tiers.sequence())
+    later.run()
+
+    anew = closures.find(SCOPE, ROOT)
+    assert {f"r{number}" for number in range(190)} == known_references(anew.answers)
+
+
 def test_an_opening_that_takes_its_time_is_recorded_whole(closures, later, clock):
     """
     However many writes that takes, and however few references the first of them had.

@@ -120,10 +120,14 @@ class Closures:
             is_outgrown, size = self._is_outgrown(closure), closure.size()
         except ValueError:
             return closure  # whoever reads it says that it is of another version of this code
+        key = _key(scope, root)
         with self._lock:
             if len(self._began) >= _MOST_REMEMBERED:
                 self._began.clear()
-            self._began[_key(scope, root)] = 0 if is_outgrown else size
+            if is_outgrown and self._began.get(key) != 0:
+                # What waits holds what earlier openings replayed, all that is given up.
+                self._pending.pop(key, None)
+            self._began[key] = 0 if is_outgrown else size
         return None if is_outgrown else closure
 
     def find(self, scope: bytes, root: str) -> Closure | None:
