@@ -82,6 +82,7 @@ std::shared_ptr<ContextAnswers> ContextAnswers::unbound(const std::string& polic
     return found->second;
   }
   if (found != known.end()) {
+    pins = found->second->pins_;  // as they were when the process first asked
     replaced.insert(known.extract(found));
   } else if (known.size() >= kMostUnboundPolicies) {
     replaced.swap(known);

@@ -28,8 +28,8 @@ class ContextAnswers : public std::enable_shared_from_this<ContextAnswers> {
 
   // The answers for resolves with no context bound (Sdf tools, the root of Usd.Stage.Open(ref))
   // under the environment's *policy*. No context lets go of them, so they are bounded: past that
-  // they are spent, whoever uses them asks here for those that follow, and they die with their last
-  // owner.
+  // they are spent, whoever uses them asks here for those that follow, behind the same pins, and
+  // they die with their last owner.
   static std::shared_ptr<ContextAnswers> unbound(const std::string& policy,
                                                  std::shared_ptr<const Pins> pins = nullptr);
   bool isUnbound() const { return table_.freshness() == Freshness::kExpires; }
@@ -39,7 +39,7 @@ class ContextAnswers : public std::enable_shared_from_this<ContextAnswers> {
   }
 
   static constexpr std::size_t kMostUnboundBytes = 64UL << 20U;  // some 150,000 answers
-  static constexpr std::size_t kMostUnboundPolicies = 64;
+  static constexpr std::size_t kMostUnboundPolicies = 8;
 
   // Every living context's answers, and those of no context that are not spent.
   static std::vector<std::shared_ptr<ContextAnswers>> all();

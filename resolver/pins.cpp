@@ -26,6 +26,9 @@ constexpr std::size_t kLongestTold = 1000;  // of what a file says, in a message
 constexpr double kMostBytes = 9e15;         // of a file, and what a double counts one by one
 // So that a file which arrives late is seen, and a herd that wants it looks once.
 constexpr double kMissingLasts_s = 1.0;
+// How much is kept of references that are not pinned. Past that all share one failure.
+constexpr std::size_t kMostFailureBytes = 64UL << 20U;
+constexpr std::string_view kMoreReferences = "(more references)";
 
 using Roots = std::vector<std::pair<std::string, std::string>>;
 
@@ -344,7 +347,8 @@ const Resolution* Pins::answer(std::string_view identifier) const {
     return answerOf(*found->second);
   }
   if (notPinned_ == NotPinned::kFail) {
-    return failure(identifier, "not_pinned",
+    const bool areTooMany = failures_.bytes() > kMostFailureBytes;
+    return failure(areTooMany ? kMoreReferences : identifier, "not_pinned",
                    problem_.empty()
                        ? path_ + " does not pin it, and nothing else is asked (pins_missing=fail)"
                        : "the pins in " + path_ + " can't be used: " + problem_);

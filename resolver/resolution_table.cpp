@@ -178,10 +178,10 @@ void ResolutionTable::put(Resolution&& answer, bool replaceResolved) {
   }
   const bool samePath = old != nullptr && old->resolution.path == answer.path;
   if (samePath && old->resolution.version == answer.version &&
-      old->resolution.failureCode == answer.failureCode &&
-      old->resolution.message == answer.message) {
-    // The common case of asking again: nothing new but the time. Retiring an entry for each of them
-    // would let a long session grow without end.
+      old->resolution.failureCode == answer.failureCode) {
+    // The common case of asking again: nothing new but the time, and what a failure says of itself,
+    // which may be another each time ("failed 7 times"). Retiring an entry for each of them would
+    // let a long session grow without end.
     const_cast<Entry*>(old)->freshUntil.store(answer.freshUntil, std::memory_order_relaxed);
     return;
   }

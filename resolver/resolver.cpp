@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <set>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "asset_path.h"
@@ -85,28 +86,43 @@ std::string environmentPolicy() {
   return policy;
 }
 
-// What this thread resolves with when no context is bound. It owns it: to share it instead would
-// have every thread write to one counter with each resolve.
-struct UnboundHere {
+// What a thread resolves with when no context is bound. It owns it: to share it instead would have
+// every thread write to one counter with each resolve.
+struct Unbound {
   std::string text;  // of the environment
   std::shared_ptr<ContextAnswers> answers;
   // What was replaced inside a call of Ar's: those around it may look at it still.
   std::vector<std::shared_ptr<ContextAnswers>> replaced;
 };
 
-thread_local UnboundHere unboundHere;
-// Apart, since they cost a resolve nothing.
+// Plain values, which are there to a thread's very end: `exit` and finalizers resolve, too.
+thread_local Unbound* unboundHere = nullptr;
 thread_local std::size_t arCallsHere = 0;
-thread_local bool hasReplacedHere = false;
+
+struct UnboundEnds {
+  ~UnboundEnds() {
+    if (arCallsHere == 0) {  // else the thread exits inside of one
+      delete std::exchange(unboundHere, nullptr);
+    }
+  }
+};
+
+Unbound& ownUnbound() {
+  if (unboundHere == nullptr) {
+    unboundHere = new Unbound;
+    // What a thread makes behind this one's end is left to the process.
+    thread_local const UnboundEnds ends;
+  }
+  return *unboundHere;
+}
 
 // A call of Ar's. They nest: Python that the bridge, or a diagnostic, runs may resolve.
 class ArCall {
  public:
   ArCall() { ++arCallsHere; }
   ~ArCall() {
-    if (--arCallsHere == 0 && hasReplacedHere) {
-      hasReplacedHere = false;
-      unboundHere.replaced.clear();
+    if (--arCallsHere == 0 && unboundHere != nullptr && !unboundHere->replaced.empty()) {
+      unboundHere->replaced.clear();
     }
   }
   ArCall(const ArCall&) = delete;
@@ -116,20 +132,19 @@ class ArCall {
 // The answers for resolves with no context bound, under the environment's policy of this moment.
 // Only inside an `ArCall`; valid until the outermost one ends.
 ContextAnswers& unboundAnswers() {
-  UnboundHere& here = unboundHere;
+  Unbound& own = ownUnbound();
   std::string text = environmentText();
-  if (here.answers == nullptr || here.text != text || here.answers->isSpent()) {
+  if (own.answers == nullptr || own.text != text || own.answers->isSpent()) {
     const std::string policy = environmentPolicy();
     std::shared_ptr<const bifrost::Pins> pins;
     PythonBridge::withoutGil([&] { pins = bifrost::pinsOf(policy); });
-    if (here.answers != nullptr) {
-      here.replaced.push_back(std::move(here.answers));
-      hasReplacedHere = true;
+    if (own.answers != nullptr) {
+      own.replaced.push_back(std::move(own.answers));
     }
-    here.text = std::move(text);
-    here.answers = ContextAnswers::unbound(policy, std::move(pins));
+    own.text = std::move(text);
+    own.answers = ContextAnswers::unbound(policy, std::move(pins));
   }
-  return *here.answers;
+  return *own.answers;
 }
 
 // A context, whose pins are read without the GIL, though it may be held.

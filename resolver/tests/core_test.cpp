@@ -98,6 +98,22 @@ void withoutContextAnswersExpire() {
   expect(table.bytes() == bytes, "asking again for the same answer costs no memory");
 }
 
+void aFailureThatCountsItselfCostsNoMemory() {
+  ResolutionTable table(Freshness::kUntilRefreshed);
+  const auto failed = [](int times) {
+    Resolution failure = answer("a", "", -1.0);
+    failure.failureCode = "unavailable";
+    failure.message = "failed " + std::to_string(times) + " times";
+    return one(std::move(failure));
+  };
+  table.add(failed(0));
+  const std::size_t bytes = table.bytes();
+  for (int i = 1; i < 1000; ++i) {
+    table.add(failed(i));
+  }
+  expect(table.bytes() == bytes, "a failure that says something else each time is one failure");
+}
+
 std::vector<std::string> sorted(std::vector<std::string> texts) {
   std::sort(texts.begin(), texts.end());
   return texts;
@@ -358,6 +374,7 @@ int main() {
   movesBetweenRefreshesAreToldByTheNext();
   aFailureExpires();
   withoutContextAnswersExpire();
+  aFailureThatCountsItselfCostsNoMemory();
   whatIsHeldIsWhatMayChange();
   whatARefreshLetGoIsHeldNoMore();
   readersAndWritersAtOnce();

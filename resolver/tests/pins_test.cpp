@@ -250,6 +250,19 @@ void damagedFilesHarmNobody() {
   }
 }
 
+void whatIsNotPinnedIsRememberedUpToABound() {
+  const auto pins = Pins::at(write("few.json", pinsText("")), NotPinned::kFail, "");
+  const std::string large(1UL << 20U, 'x');
+  const Resolution* const first = pins->answer(large);
+  expect(first->identifier == large, "each has a failure of its own");
+  for (int i = 0; i < 100; ++i) {
+    expect(codeOf(pins->answer(large + std::to_string(i))) == "not_pinned", "and is refused");
+  }
+  const Resolution* const last = pins->answer(large + "last");
+  expect(last == pins->answer(large + "another"), "past the bound there is one for all");
+  expect(first->identifier == large, "what was answered stays readable");
+}
+
 void manyThreadsAtOnce() {
   constexpr int kPins = 5'000;
   std::string entries;
@@ -295,6 +308,7 @@ int main(int argc, char** argv) {
   aLongTextOfEscapesIsReadInOneGo();
   whatIsNoJsonPinsNothing();
   damagedFilesHarmNobody();
+  whatIsNotPinnedIsRememberedUpToABound();
   manyThreadsAtOnce();
   if (failures == 0) {
     std::puts("ok");

@@ -96,6 +96,23 @@ class TestOpening:
 
 
 class TestJournal:
+    def test_what_the_log_grew_to_is_given_back(self, path, monkeypatch):
+        """While somebody reads for long it grows; where it starts over it is cut to its bound."""
+        monkeypatch.setattr("bifrost.tiers.filesystem.is_local", lambda _path: True)
+        monkeypatch.setattr("bifrost.catalogue.sqlite._MOST_LOG_BYTES", 100_000)
+        Catalogue.open(url(path)).close()
+        database, log = Database.open(url(path), 1.0), path.with_name(path.name + "-wal")
+        with database.write() as connection:
+            connection.exec_driver_sql("CREATE TABLE large (bytes BLOB)")
+            connection.exec_driver_sql("INSERT INTO large VALUES (zeroblob(8000000))")
+        grown = log.stat().st_size
+        for _ in range(2):
+            with database.write() as connection:
+                connection.exec_driver_sql("INSERT INTO large VALUES (1)")
+
+        assert log.stat().st_size <= 100_000 < grown
+        database.close()
+
     def mode(self, path):
         connection = driver().connect(path)
         [mode] = connection.execute("PRAGMA journal_mode").fetchone()

@@ -307,9 +307,21 @@ def test_a_closure_larger_than_any_stage_is_not_recorded(closures, later, monkey
     monkeypatch.setattr(module, "_MOST_ANSWERS", 3)
     recorded(closures, later, answer("a"))
 
-    closure = recorded(closures, later, *[answer(f"r{number}") for number in range(3)])
+    closure = recorded(closures, later, *[answer(f"r{number}") for number in range(4)])
 
     assert {"a"} == known_references(closure.answers)
+
+
+def test_a_closure_that_grows_past_the_bound_starts_over(closures, later, monkeypatch):
+    """
+    It is not kept as it is for ever, with answers that nothing renews.
+    """
+    monkeypatch.setattr(module, "_MOST_ANSWERS", 3)
+    recorded(closures, later, *[answer(f"r{number}") for number in range(3)])
+
+    closure = recorded(closures, later, answer("a"), answer("r0"))
+
+    assert {"a", "r0"} == known_references(closure.answers)
 
 
 def test_damaged_bytes_are_replaced_by_the_next_recording(closures, later, tiers):
@@ -416,9 +428,9 @@ def test_what_openings_add_is_given_up_once_it_is_as_much_as_they_began_with(
     What is replayed is never asked for: nobody hears of versions that are used no more.
     """
     recorded(closures, later, *[answer(f"r{number}") for number in range(200)])
+    clock.now += 60.0
     openings(closures, later, 300)
     assert 500 == wire.count(closures.find(SCOPE, ROOT).answers)
-    clock.now += 60.0
     assert closures.begin(SCOPE, ROOT) is not None
 
     openings(closures, later, 1, first=300)
@@ -436,13 +448,15 @@ def test_what_waits_to_be_recorded_is_given_up_with_the_rest(closures, later, cl
     What they ask for after that is recorded whole, however many begin meanwhile.
     """
     recorded(closures, later, *[answer(f"r{number}") for number in range(200)])
-    openings(closures, later, 301)
     clock.now += 60.0
+    openings(closures, later, 301)
     replayed = dict(wire.decode(closures.find(SCOPE, ROOT).answers))
     closures.record(SCOPE, ROOT, replayed, closures.tiers.sequence())
 
     for number in range(190):
         assert closures.begin(SCOPE, ROOT) is None
+        if not number:
+            later.run()  # the write of what was given up
         closures.record(SCOPE, ROOT, dict([answer(f"r{number}")]), closures.tiers.sequence())
     later.run()
 
@@ -459,6 +473,23 @@ def test_an_opening_that_takes_its_time_is_recorded_whole(closures, later, clock
         clock.now += 30.0
 
     assert 3_000 == wire.count(closures.begin(SCOPE, ROOT).answers)
+
+
+def test_an_opening_that_others_begin_with_meanwhile_is_not_given_up(closures, later, clock):
+    """
+    On a farm they start all the time: what was recorded so far is not what they will need.
+    """
+    recorded(closures, later, *[answer(f"r{number}") for number in range(100)])
+    clock.now += 10.0
+    closures.begin(SCOPE, ROOT)
+    recorded(closures, later, *[answer(f"r{number}") for number in range(100, 200)])
+    clock.now += 40.0
+    recorded(closures, later, *[answer(f"r{number}") for number in range(200, 3_000)])
+    clock.now += 40.0
+
+    openings(closures, later, 3)
+
+    assert 3_003 == wire.count(closures.begin(SCOPE, ROOT).answers)
 
 
 def test_openings_that_load_all_and_others_that_load_nothing_may_take_turns(closures, later, clock):

@@ -2,6 +2,8 @@
 """A request ends at its deadline, whatever the manager does, and on bounded threads."""
 
 import threading
+import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
@@ -255,6 +257,29 @@ def test_a_forked_child_starts_its_own_workers(deadline, manager, pool):
     manager.gate.set()
 
     assert ("B",) == deadline.handle(request("b")).outcomes
+
+
+def test_what_came_too_late_is_kept_by_nobody():
+    """
+    Of a call that was given up neither its answer stays nor who asked.
+    """
+    workers, gate, answers = module.Workers(1, "late"), threading.Event(), []
+
+    def call():
+        assert gate.wait(LIMIT_S)
+        answer = Manager()
+        answers.append(weakref.ref(answer))
+        return answer
+
+    job = workers.submit(call)
+    assert not job.done.wait(0.01)
+    del job
+    gate.set()
+    end = monotonic() + LIMIT_S
+    while not (answers and answers[0]() is None) and monotonic() < end:
+        time.sleep(0.01)
+
+    assert answers[0]() is None
 
 
 def test_many_threads_get_their_own_answers(deadline, manager, pool):

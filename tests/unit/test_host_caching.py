@@ -12,7 +12,7 @@ from bifrost import errors
 from bifrost.context import Context
 from bifrost.errors import TierError
 from bifrost.host import BifrostHostInterface
-from bifrost.session import Session
+from bifrost.session import Session, caching
 from bifrost.session.caching import Caching
 from bifrost.settings import load
 from bifrost.testing import managers
@@ -291,6 +291,24 @@ def test_what_others_can_not_be_told_is_forgotten_here(host, uris, monkeypatch, 
     with pytest.raises(errors.AssetNotFoundException):
         host.resolve_asset_path(missing)
     assert before < host.session.stats()["manager"]["round_trips"]
+
+
+def test_looks_that_nobody_waits_for_any_more_do_not_pile_up(host, uris, monkeypatch):
+    """
+    Where the catalogue takes longer to say what changed than anybody waits.
+    """
+    host.configure_cache(follow_seconds=0)
+    host.resolve_asset_paths(uris)
+    gate, looks = threading.Event(), []
+    monkeypatch.setattr(caching, "_LOOK_S", 0.01)
+    monkeypatch.setattr(Follower, "look", lambda _: (looks.append(1), gate.wait(20.0)))
+    for _ in range(20):
+        host.invalidate_cache(uris[0])
+    gate.set()
+    monkeypatch.undo()
+    host.invalidate_cache(uris[1])
+
+    assert len(looks) <= 1
 
 
 def test_memory_alone_will_do(host, uris):

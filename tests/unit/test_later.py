@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from bifrost.usd import later as module
 from bifrost.usd.later import Later
 
 # No test waits for this long unless it fails.
@@ -105,6 +106,23 @@ def test_a_job_that_is_due_sooner_wakes_the_thread(later):
     later.put("soon", 0.0, job)
 
     assert job.done.wait(LIMIT_S)
+
+
+def test_a_thread_without_jobs_ends_and_another_follows(later, monkeypatch):
+    """
+    A session that was replaced leaves no thread behind.
+    """
+    monkeypatch.setattr(module, "_IDLE_S", 0.01)
+    threads = []
+    for name in range(2):
+        job = Job()
+        later.put(name, 0.0, lambda: threads.append(threading.current_thread()))
+        later.put((name, "done"), 0.0, job)
+        assert job.done.wait(LIMIT_S)
+        threads[-1].join(LIMIT_S)
+        assert not threads[-1].is_alive()
+
+    assert threads[0] is not threads[1]
 
 
 def test_run_all_runs_what_waits_here_and_now(later):

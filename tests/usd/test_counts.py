@@ -133,7 +133,7 @@ def test_a_context_without_a_root_is_warm_the_second_time(deep: Path, opened) ->
     assert warm["crossings"] <= 3
 
 
-@pytest.mark.parametrize(("longest_s", "crossings"), [(3600.0, 1), (-1.0, 3)])
+@pytest.mark.parametrize(("longest_s", "crossings"), [(3600.0, 1), (1.5, 2)])
 def test_what_is_resolved_all_day_long_is_not_one_opening(
     deep: Path, run_python, longest_s: float, crossings: int
 ) -> None:
@@ -143,13 +143,15 @@ def test_what_is_resolved_all_day_long_is_not_one_opening(
     source = """
 import sys
 from bifrost.usd import bridge, stage as bifrost_stage
-bridge._SAME_OPENING_S, bridge._LONGEST_OPENING_S = 3600.0, float(sys.argv[1])
+now = 1000.0
+bridge._LONGEST_OPENING_S, bridge.monotonic = float(sys.argv[1]), lambda: now
 bifrost_stage.warm()
 from pxr import Ar
 context = Ar.GetResolver().CreateContextFromString("bifrost", "user=me")
 with Ar.ResolverContextBinder(context):
     for name in sys.argv[2:]:
         assert Ar.GetResolver().Resolve(f"bifrost:///assets/{name}.usda")
+        now += 1.0
 print(bifrost_stage.resolver_stats()["crossings"])
 """
     run_python(source, str(longest_s), "l0_0", "l0_1", "l0_2")
@@ -338,14 +340,19 @@ from bifrost.usd import stage as bifrost_stage
 bifrost_stage.warm()
 from pxr import Ar
 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+def resident_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE") >> 20
 known, most = str(Ar.GetResolver().Resolve(sys.argv[1])), 0
-for i in range(2000):
+for i in range(1900):
     Ar.GetResolver().Resolve(sys.argv[2] + str(i))
     most = max(most, bifrost_stage.resolver_stats()["bytes"])
-print(32 << 20 < most <= 65 << 20, known != "" and str(Ar.GetResolver().Resolve(sys.argv[1])) == known)
+    if i == 600:
+        before = resident_mb()
+print(32 << 20 < most <= 65 << 20, resident_mb() - before < 64)
+print(known != "" and str(Ar.GetResolver().Resolve(sys.argv[1])) == known)
 """
 
-    assert "True True\n" == run_python(source, "bifrost:///assets/l3_0.usda", LARGE).stdout
+    assert "True True\nTrue\n" == run_python(source, "bifrost:///assets/l3_0.usda", LARGE).stdout
 
 
 def test_the_table_may_start_over_inside_a_resolve(deep: Path, run_python) -> None:
@@ -361,14 +368,11 @@ os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 inner, resolve = bridge.resolve, Ar.GetResolver().Resolve
 def outer(policy, root, identifiers, known):
     if identifiers == sys.argv[1]:
-        for i in range(2000):
+        for i in range(1000):
             resolve(sys.argv[2] + str(i))
     return inner(policy, root, identifiers, known)
 bridge.resolve = outer
-for i in range(600):
-    resolve(sys.argv[2] + "before" + str(i))
-before = bifrost_stage.resolver_stats()["entries"]
-print(str(resolve(sys.argv[1])).endswith(".usda"), bifrost_stage.resolver_stats()["entries"] < before + 2000)
+print(str(resolve(sys.argv[1])).endswith(".usda"), bifrost_stage.resolver_stats()["entries"] < 1000)
 """
     freed = {"MALLOC_PERTURB_": "165", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
 

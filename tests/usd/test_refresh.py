@@ -487,7 +487,8 @@ print(value(stage), bool(stage.GetSessionLayer() and stage.GetSessionLayer().per
 def test_value_clips_that_moved_are_read_anew(show: Show, run) -> None:
     """
     Those that came, then those of a new version: by name and by template, in instances, too;
-    and on another stage of the context, whose answers have moved by then.
+    and on another stage of the context, whose answers have moved by then. Whatever many other contexts
+    there were meanwhile.
     """
     text = """#usda 1.0
 (
@@ -528,6 +529,8 @@ def "a"
 
     lines = run(
         """
+from bifrost.usd import refreshing
+refreshing._MOST_CONTEXTS = 2
 stages, show = [Usd.Stage.Open(sys.argv[1]) for _ in range(2)], Show(Path(sys.argv[2]))
 show.publish("manifest.usda", '#usda 1.0\\ndef "a"\\n{\\ndouble w\\n}\\n')
 for number in (1, 2):
@@ -536,6 +539,8 @@ for number in (1, 2):
     for stage in stages:
         host.refresh(stage)
         print([stage.GetAttributeAtPath(f"/p{each}/b.w").Get(1) for each in range(4)])
+    for other in "abc":
+        host.refresh(Usd.Stage.CreateInMemory(f"{other}.usda"))
 """,
         root,
         show.folder,

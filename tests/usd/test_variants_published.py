@@ -132,6 +132,29 @@ with no_stage():
     assert (["red"], ["red", "1"]) == (run(published), run(again))
 
 
+def test_a_large_answer_is_kept_and_takes_what_the_memory_tier_counts(run):
+    """
+    Unpacked it takes ten times as much: a thousand of them would be a gigabyte that has no bound.
+    """
+    lines = run(
+        """
+import tracemalloc
+names = [f"variant_{number:04}" for number in range(2_000)]
+path = asset(sys.argv[1] + "/large.usda", *names, selection=names[0])
+uri = bifrost_host.register_asset("model", "Large", path) + "?version=1"
+assert bifrost_host.get_usd_variants(uri, prim_path=PRIM)["materials"]["variants"] == names
+tracemalloc.start()
+with no_stage():
+    bifrost_host.get_usd_variants(uri, prim_path=PRIM)
+    for _ in range(3):
+        assert bifrost_host.get_usd_variants(uri, prim_path=PRIM)["materials"]["variants"] == names
+print(tracemalloc.get_traced_memory()[0] < 100_000)
+"""
+    )
+
+    assert ["True"] == lines
+
+
 def test_what_a_caller_does_to_an_answer_is_their_own(run):
     lines = run(
         f"""

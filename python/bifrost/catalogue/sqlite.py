@@ -141,6 +141,7 @@ def driver() -> ModuleType:
 
 _APPLICATION: Final = "PRAGMA application_id"
 _REVISION: Final = sa.select(schema.alembic_version.c.version_num)
+_MOST_LOG_BYTES: Final = 64 << 20
 _PASSING: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 # By SQLite's primary result code (https://sqlite.org/rescode.html).
@@ -175,6 +176,8 @@ def _on_connect(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA trusted_schema = OFF")
+    # What the log grew to while somebody read for long is given back when it starts over.
+    connection.execute(f"PRAGMA journal_size_limit = {_MOST_LOG_BYTES}")
 
 
 def _on_begin(connection: sa.Connection) -> None:

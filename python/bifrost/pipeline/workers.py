@@ -177,6 +177,8 @@ class Workers:
     def _work(self) -> None:
         while (job := self._next()) is not None:
             job.run()
+            with self._changed:
+                self._under_way.discard(job)
             del job  # an idle thread shall not keep what its last call returned
 
     def _next(self) -> Job[Any] | None:

@@ -139,10 +139,7 @@ class Caching:
         if self._stuck is not None and not self._stuck.done.is_set():
             return False  # each that hangs behind it would be waited for in vain
         job = self._stuck = self._looking.submit(self.follow)
-        if job is None or not job.done.wait(seconds):
-            return False
-        self._looking.forget(job)
-        return job.error is None
+        return job is not None and job.done.wait(seconds) and job.error is None
 
     def known_subjects(self, limit: int = 20_000) -> list[bytes]:
         """Return up to *limit* of the references that this process has lately used."""
@@ -171,9 +168,8 @@ class Caching:
             return None
         # On a thread: a database that hangs must hang nobody who lets a cache forget.
         job = self._looking.submit(self.follower.look)
-        if job is None or not job.done.wait(_LOOK_S):
+        if job is None or not self._looking.wait(job, _LOOK_S):
             return None
-        self._looking.forget(job)
         if isinstance(job.error, TierError):
             raise job.error
         # It is down, or nothing changed: the names that we were given must do.

@@ -36,7 +36,7 @@ from bifrost.usd.staleness import LOOK_S, watch
 # References that follow one another this closely belong to one opening, where no context says so.
 _SAME_OPENING_S = 2.0
 # And no opening goes on for as long as this: what is resolved all day long is none.
-_LONGEST_OPENING_S = 60.0
+_LONGEST_OPENING_S = 600.0
 _MOST_REMEMBERED = 1_000
 # What is left of a deadline at least, for the caches and a manager that is quick to say that it's down.
 _LEAST_S = 0.5
@@ -335,13 +335,12 @@ class Bridge:
 
         The first of this burst of misses; or the one that this first one followed the last time.
         """
-        now = monotonic()
+        now, known = monotonic(), self.closures.leader(self._scope(who), identifier)
         with self._lock:
             leader, begun, last = self._leaders.get(policy, ("", now, now))
-        is_over = now - last > _SAME_OPENING_S or now - begun > _LONGEST_OPENING_S
-        if is_first or not leader or is_over:
-            leader, begun = self.closures.leader(self._scope(who), identifier) or identifier, now
-        with self._lock:
+            is_over = now - last > _SAME_OPENING_S or now - begun > _LONGEST_OPENING_S
+            if is_first or not leader or is_over:
+                leader, begun = known or identifier, now
             if len(self._leaders) >= _MOST_REMEMBERED:
                 self._leaders.clear()
             self._leaders[policy] = (leader, begun, now)

@@ -14,7 +14,7 @@ import os
 import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from time import time
+from time import monotonic, time
 from typing import Any, Final, NamedTuple
 
 from bifrost.errors import Code
@@ -30,15 +30,18 @@ from bifrost.usd.later import Later
 
 # When the first answer expires, the change sequence they were valid at, the root file's size and
 # modification time, how many bytes the failed references take, how many references there were when an
-# opening first began with them, and when the first was recorded.
+# opening began with them (0: that is not known yet), and when the first was recorded.
 _HEADER: Final = struct.Struct("<dQQdIId")
 # Long enough to gather what an open resolves, short enough to be written when a process lives briefly.
 _RECORD_AFTER_S: Final = 1.0
 # At the latest, while more is resolved all the time: what waits is in memory, and lost with the process.
 _RECORD_WITHIN_S: Final = 10.0
+# Of a processor, for writing what grows all the time.
+_MOST_SHARE: Final = 0.02
 _MOST_ANSWERS: Final = 200_000
-# What a closure may come to, of what an opening first began with, and a few more; and how soon it is
-# given up for that: openings that load all and others that load nothing may take turns.
+# What a closure may come to, of what an opening began with, and a few more; once it was there for so long:
+# an opening takes its time, others begin with what it has recorded so far, and openings that load all may
+# take turns with others that load nothing.
 _MOST_GROWTH: Final = 2
 _FEW: Final = 100
 _LEAST_AGE_S: Final = 60.0
@@ -57,7 +60,8 @@ class Closure(NamedTuple):
         root_state: Size and modification time of the root's file when it was recorded.
         tier: The tier it was read from.
         failed: The references that did not resolve. They are asked again when one of them is wanted.
-        begun_with: How many references it had when an opening first began with it; 0 before.
+        begun_with: How many references it had when an opening began with it, once it was a minute old;
+            0 before.
         begun: When the first of them was recorded, in seconds since the epoch.
     """
 
@@ -104,6 +108,8 @@ class Closures:
         self._pending: dict[bytes, tuple[int, dict[str, Any]]] = {}
         # With how many references the last opening here began; 0 where they are to be recorded anew.
         self._began: dict[bytes, int] = {}
+        # What the last write took: a large one is not written as often.
+        self._write_s = 0.0
 
     def begin(self, scope: bytes, root: str) -> Closure | None:
         """
@@ -212,9 +218,8 @@ class Closures:
             first_sequence, pending = self._pending.setdefault(key, (sequence, {}))
             pending.update(answers)
             self._pending[key] = (min(sequence, first_sequence), pending)
-        self._later.put(
-            key, _RECORD_AFTER_S, lambda: self._write(scope, root), within_s=_RECORD_WITHIN_S
-        )
+        within_s = max(_RECORD_WITHIN_S, self._write_s / _MOST_SHARE)
+        self._later.put(key, _RECORD_AFTER_S, lambda: self._write(scope, root), within_s=within_s)
 
     def after_fork(self) -> None:
         """Start over in a forked child."""
@@ -223,7 +228,7 @@ class Closures:
         self._began = {}
 
     def _is_outgrown(self, closure: Closure) -> bool:
-        if not closure.begun_with or self._clock() - closure.begun < _LEAST_AGE_S:
+        if not closure.begun_with:
             return False
         return closure.size() > _MOST_GROWTH * closure.begun_with + _FEW
 
@@ -234,16 +239,22 @@ class Closures:
         return None if names is None else Names(names)
 
     def _write(self, scope: bytes, root: str) -> None:
-        key, now = _key(scope, root), self._clock()
+        key, now, start = _key(scope, root), self._clock(), monotonic()
         with self._lock:
-            sequence, answers = self._pending.pop(key, (0, {}))
+            if key not in self._pending:
+                return  # given up meanwhile; what the opening asks for that gave it up comes later
+            sequence, answers = self._pending.pop(key)
             began = self._began.pop(key, None)
         before = self.find(scope, root) if began != 0 else None
         recorded = self._kept(before, root)
         begun_with, begun = 0, now
         if before is not None and recorded:
-            begun_with, begun = before.begun_with or began or 0, before.begun
-        answers = {**recorded, **answers}
+            begun_with, begun = before.begun_with, before.begun
+            if not begun_with and now - begun >= _LEAST_AGE_S:
+                begun_with = began or 0
+        merged = {**recorded, **answers}
+        if len(merged) <= _MOST_ANSWERS:
+            answers = merged
         if not 0 < len(answers) <= _MOST_ANSWERS:
             return
         good = resolved(answers.items())
@@ -255,6 +266,7 @@ class Closures:
         )
         value = header + failed_bytes + wire.encode(good.items())
         self.tiers.put({key: Entry(value, FOREVER, now, sequence)})
+        self._write_s = monotonic() - start
 
     def _kept(self, closure: Closure | None, root: str) -> dict[str, Any]:
         """Return what stays recorded beside new answers."""

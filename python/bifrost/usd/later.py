@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable
 from math import inf
 from time import monotonic
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_IDLE_S: Final = 60.0
 
 
 class _Job(NamedTuple):
@@ -21,7 +23,8 @@ class Later:
     Runs jobs some seconds from now. A job put again under the same name replaces the earlier one, and
     waits anew; but never for longer than the first of them was to wait at most.
 
-    The thread is a daemon and starts with the first job. `run_all` is for the end of the process.
+    The thread is a daemon, starts with the first job and ends when there was none for a minute.
+    `run_all` is for the end of the process.
     """
 
     def __init__(self) -> None:
@@ -39,7 +42,7 @@ class Later:
         """Run *job* about *delay_s* seconds from now, and *within_s* seconds however often it is put."""
         with self._changed:
             now, waiting = monotonic(), self._jobs.get(name)
-            latest = now + within_s if waiting is None else waiting.latest
+            latest = now + within_s if waiting is None else min(now + within_s, waiting.latest)
             self._jobs[name] = _Job(min(now + delay_s, latest), latest, job)
             if not self._running:
                 try:
@@ -58,14 +61,16 @@ class Later:
             _run_one(job)
 
     def _run(self) -> None:
-        while True:
-            _run_one(self._next())
+        while (job := self._next()) is not None:
+            _run_one(job)
 
-    def _next(self) -> Callable[[], None]:
+    def _next(self) -> Callable[[], None] | None:
         with self._changed:
             while True:
                 if not self._jobs:
-                    self._changed.wait()
+                    if not self._changed.wait(_IDLE_S) and not self._jobs:
+                        self._running = False
+                        return None
                     continue
                 name, first = min(self._jobs.items(), key=lambda item: item[1].due)
                 wait_s = first.due - monotonic()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -18,6 +19,9 @@ _MOST_CONTEXTS: Final = 1_000
 # Of each context what moved when it was refreshed, by the number of the move that was its last; and up to
 # which number a stage follows. A stage may not be the one of its context that is refreshed first.
 _moves: Final[dict[str, dict[str, int]]] = {}
+_numbers: Final = itertools.count(
+    1
+)  # of all contexts, and never again: a stage may outlive what is kept
 _followed: Final[WeakKeyDictionary[Usd.Stage, int]] = WeakKeyDictionary()
 
 
@@ -96,11 +100,11 @@ def _unfollowed(stage: Usd.Stage, context: str, new: Collection[str]) -> list[st
 
     Of a stage that never was: whatever moved, for nobody knows when it was composed.
     """
-    if len(_moves) >= _MOST_CONTEXTS:
-        _moves.clear()
-    so_far = _moves.setdefault(context, {})
-    last = max(so_far.values(), default=0)
-    followed, _followed[stage] = _followed.get(stage, 0), last + len(new)
+    so_far = _moves[context] = _moves.pop(context, {})
+    if len(_moves) > _MOST_CONTEXTS:
+        del _moves[next(iter(_moves))]  # the one that was refreshed longest ago
+    followed = _followed.get(stage, 0)
     before = [reference for reference, number in so_far.items() if number > followed]
-    so_far.update((reference, number) for number, reference in enumerate(new, start=last + 1))
+    so_far.update((reference, next(_numbers)) for reference in new)
+    _followed[stage] = next(_numbers)
     return before

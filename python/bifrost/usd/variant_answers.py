@@ -43,6 +43,8 @@ Answer = dict[str, dict[str, VariantSet]]
 
 _KIND: Final = b"v"  # of keys; what is kept in another shape wants another letter
 _ALL: Final = 0  # what no prim path is
+# Of what is kept, in bytes, to keep it unpacked, too: that takes ten times as much, which no tier counts.
+_MOST_UNPACKED: Final = 1_000
 # A mask has what is below its paths, and the prims that lead there: with a child that isn't there below
 # it, a prim is populated without its children.
 _NO_CHILD: Final = "bifrost_no_such_child"
@@ -248,6 +250,8 @@ def _read(entry: Entry) -> tuple[dict[str, str], Answer] | None:
             return None
         if not isinstance(floating, dict):
             return None
+        if len(entry.value) > _MOST_UNPACKED:
+            return floating, answer
         entry.decoded = (floating, answer)
     return entry.decoded  # type: ignore[no-any-return]
 
