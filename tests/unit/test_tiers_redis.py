@@ -5,8 +5,10 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -245,6 +247,27 @@ def test_a_value_that_is_too_large_is_not_stored_and_replaces_nothing(make):
     tier.flush()
 
     assert {} == tier.get([key(b"hero")])
+
+
+def test_what_was_put_is_there_however_much_others_put(make, server):
+    """A flush waits for what came before it; eight threads that never pause don't hold it up."""
+    tier, ended = make(), threading.Event()
+
+    def fill(number):
+        for i in count():
+            if ended.is_set():
+                return
+            tier.put({key(b"busy%d.%d" % (number, i % 1_000)): entry()})
+
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(8):
+            threads.submit(fill, number)
+        try:
+            for round_ in range(5):
+                stored(tier, b"mine%d" % round_)
+                assert {key(b"mine%d" % round_)} == set(make().get([key(b"mine%d" % round_)]))
+        finally:
+            ended.set()
 
 
 def test_a_backlog_is_bounded(make, monkeypatch):

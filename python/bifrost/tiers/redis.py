@@ -194,7 +194,7 @@ class RedisTier(Tier):
 
     def flush(self) -> None:
         """
-        Return when the server has, or will never have, what was put before.
+        Return when the server has, or will never have, what was put before; others may go on to put.
 
         Raises:
             TierError: it took longer than 10 s, or the server is away and has something to forget.
@@ -202,8 +202,13 @@ class RedisTier(Tier):
         if self._is_closed:
             return
         self._follower.resume()
-        self._flush(_FLUSH_S)
-        if not self._writer.is_settled:
+        mark = self._backlog.mark()
+
+        def is_done() -> bool:
+            return self._backlog.has_told(mark) and self._writer.has_swept
+
+        self._flush(_FLUSH_S, is_done)
+        if not (is_done() or self._writer.is_settled):
             raise TierError(f"{self._address} could not be told what to forget: is it away?")
 
     # Events
@@ -310,7 +315,7 @@ class RedisTier(Tier):
         if self._is_closed:
             return
         self._is_closed = True
-        self._flush(_CLOSE_S)
+        self._flush(_CLOSE_S, lambda: self._writer.is_settled)
         if self._backlog.unsaid() is not None:
             self._tell("was never told some of what changed: other hosts serve it until it expires")
         self._follower.close(_CLOSE_S)
@@ -376,12 +381,11 @@ class RedisTier(Tier):
             self._damaged += len(damaged)
             self.delete(damaged)
 
-    def _flush(self, timeout_s: float) -> None:
-        if not self._writer.is_settled:
+    def _flush(self, timeout_s: float, is_done: Callable[[], bool]) -> None:
+        if not is_done():
             self._lines.poke()
             self._backlog.wait_until(
-                lambda: self._writer.is_settled or not (self._lines.is_up or self._lines.is_coming),
-                timeout_s,
+                lambda: is_done() or not (self._lines.is_up or self._lines.is_coming), timeout_s
             )
         if not self._lines.is_up:
             self._backlog.drop_entries()

@@ -118,6 +118,9 @@ class Backlog:
         self._next = Changes()
         self._made = Changes()  # being made: an entry dropped from it was not sent yet, or is void
         self._is_making = False
+        self._taken = self._told = (
+            0  # how often changes were taken; the last of those that were made
+        )
         self._size = 0
         self._unsaid: list[tuple[Event, Names | None]] = []
         self.dropped = 0
@@ -127,6 +130,15 @@ class Backlog:
     def is_empty(self) -> bool:
         """Whether the server knows everything that it is to be told."""
         return not (self._next or self._is_making or self._unsaid)
+
+    def mark(self) -> int:
+        """Return what `has_told` takes for all that waits at this moment."""
+        with self._changed:
+            return self._taken + 1 if self._next else self._taken if self._is_making else self._told
+
+    def has_told(self, mark: int) -> bool:
+        """Whether the server knows what it was to be told then, whatever has come since."""
+        return self._told >= mark and not self._unsaid
 
     def look(self, keys: Collection[bytes]) -> tuple[dict[bytes, Entry], Collection[bytes]]:
         """Return what waits among *keys*, and which keys the server must be asked for."""
@@ -218,6 +230,7 @@ class Backlog:
     def take(self) -> Changes:
         """Return the changes to make next; `done` follows, or `failed`."""
         with self._changed:
+            self._taken += 1
             self._made, self._next = self._next, Changes()
             self._is_making = bool(self._made)
             self._size = 0
@@ -251,6 +264,7 @@ class Backlog:
         with self._changed:
             self._made = Changes()
             self._is_making = False
+            self._told = self._taken
             self._changed.notify_all()
 
     def failed(self) -> None:

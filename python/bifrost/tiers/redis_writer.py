@@ -69,7 +69,12 @@ class Writer:
     @property
     def is_settled(self) -> bool:
         """Whether nothing is left to be told."""
-        return self._backlog.is_empty and self._sweep is None
+        return self._backlog.is_empty and self.has_swept
+
+    @property
+    def has_swept(self) -> bool:
+        """Whether no entries are left that are out of reach."""
+        return self._sweep is None
 
     def say(self, line: Line | None, event: Event, deadline: float) -> None:
         """

@@ -247,14 +247,14 @@ class Closures:
             began = self._began.pop(key, None)
         before = self.find(scope, root) if began != 0 else None
         recorded = self._kept(before, root)
+        if len(recorded.keys() | answers.keys()) > _MOST_ANSWERS:
+            recorded = {}  # it starts over
         begun_with, begun = 0, now
         if before is not None and recorded:
             begun_with, begun = before.begun_with, before.begun
             if not begun_with and now - begun >= _LEAST_AGE_S:
                 begun_with = began or 0
-        merged = {**recorded, **answers}
-        if len(merged) <= _MOST_ANSWERS:
-            answers = merged
+        answers = {**recorded, **answers}
         if not 0 < len(answers) <= _MOST_ANSWERS:
             return
         good = resolved(answers.items())

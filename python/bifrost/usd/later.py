@@ -21,7 +21,7 @@ class _Job(NamedTuple):
 class Later:
     """
     Runs jobs some seconds from now. A job put again under the same name replaces the earlier one, and
-    waits anew; but never for longer than the first of them was to wait at most.
+    waits anew; but no longer than any of them was to wait at most.
 
     The thread is a daemon, starts with the first job and ends when there was none for a minute.
     `run_all` is for the end of the process.
