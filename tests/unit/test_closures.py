@@ -429,11 +429,11 @@ def test_what_openings_add_is_given_up_once_it_is_as_much_as_they_began_with(
     """
     recorded(closures, later, *[answer(f"r{number}") for number in range(200)])
     clock.now += 60.0
-    openings(closures, later, 300)
-    assert 500 == wire.count(closures.find(SCOPE, ROOT).answers)
+    openings(closures, later, 150)
+    assert 350 == wire.count(closures.find(SCOPE, ROOT).answers)
     assert closures.begin(SCOPE, ROOT) is not None
 
-    openings(closures, later, 1, first=300)
+    openings(closures, later, 1, first=150)
     assert closures.begin(SCOPE, ROOT) is None
     anew = recorded(closures, later, *[answer(f"r{number}") for number in range(190)])
 
@@ -449,7 +449,7 @@ def test_what_waits_to_be_recorded_is_given_up_with_the_rest(closures, later, cl
     """
     recorded(closures, later, *[answer(f"r{number}") for number in range(200)])
     clock.now += 60.0
-    openings(closures, later, 301)
+    openings(closures, later, 151)
     replayed = dict(wire.decode(closures.find(SCOPE, ROOT).answers))
     closures.record(SCOPE, ROOT, replayed, closures.tiers.sequence())
 

@@ -255,7 +255,7 @@ class Bridge:
     ) -> dict[str, Any]:
         closures = self.closures
         sequence = closures.tiers.sequence()
-        answers: dict[str, Any] = dict(wire.decode(closure.answers))
+        answers = closure.outcomes
         before = {ref: getattr(answers[ref], "path", "") for ref in stale}
         news = dict(self._ask(list(stale), who).items()) if stale else {}
         moved = [ref for ref in stale if getattr(news[ref], "path", "") != before[ref]]

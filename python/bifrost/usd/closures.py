@@ -14,6 +14,7 @@ import os
 import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from time import monotonic, time
 from typing import Any, Final, NamedTuple
 
@@ -35,23 +36,23 @@ _HEADER: Final = struct.Struct("<dQQdIId")
 # Long enough to gather what an open resolves, short enough to be written when a process lives briefly.
 _RECORD_AFTER_S: Final = 1.0
 # At the latest, while more is resolved all the time: what waits is in memory, and lost with the process.
-_RECORD_WITHIN_S: Final = 10.0
+_RECORD_WITHIN_S: Final = 2.0
 # Of a processor, for writing what grows all the time.
 _MOST_SHARE: Final = 0.02
 _MOST_ANSWERS: Final = 200_000
 # What a closure may come to, of what an opening began with, and a few more; once it was there for so long:
 # an opening takes its time, others begin with what it has recorded so far, and openings that load all may
-# take turns with others that load nothing.
-_MOST_GROWTH: Final = 2
+# take turns with others that load nothing. All that is given up costs one opening that asks the caches.
+_MOST_GROWTH: Final = 1.25
 _FEW: Final = 100
 _LEAST_AGE_S: Final = 60.0
 _MOST_REMEMBERED: Final = 10_000
 _FAILED: Final = Failure(Code.UNKNOWN, "it did not resolve when it was last asked for")
 
 
-class Closure(NamedTuple):
+class _Recorded(NamedTuple):
     """
-    A recorded closure.
+    What is recorded of a closure.
 
     Attributes:
         answers: The answers, in the wire format.
@@ -73,6 +74,20 @@ class Closure(NamedTuple):
     failed: tuple[str, ...]
     begun_with: int
     begun: float
+
+
+class Closure(_Recorded):
+    """A recorded closure."""
+
+    @cached_property
+    def outcomes(self) -> dict[str, Any]:
+        """
+        The answers by reference, read once.
+
+        Raises:
+            ValueError: it was recorded by another version of this code.
+        """
+        return dict(wire.decode(self.answers))
 
     def size(self) -> int:
         """
@@ -194,7 +209,7 @@ class Closures:
         if closure.expires > now and changed is not None and not len(changed):
             return None
         stale = set()
-        for reference, outcome in wire.decode(closure.answers):
+        for reference, outcome in closure.outcomes.items():
             # No failure is ever recorded among the answers: it was planted.
             if not isinstance(outcome, Resolution) or outcome.expires <= now:
                 stale.add(reference)
@@ -280,7 +295,7 @@ class Closures:
                 ref: outcome._replace(expires=0.0)
                 if ref in stale and isinstance(outcome, Resolution)
                 else outcome
-                for ref, outcome in wire.decode(closure.answers)
+                for ref, outcome in closure.outcomes.items()
             }
         except ValueError:
             return {}
