@@ -118,9 +118,8 @@ class Backlog:
         self._next = Changes()
         self._made = Changes()  # being made: an entry dropped from it was not sent yet, or is void
         self._is_making = False
-        self._taken = self._told = (
-            0  # how often changes were taken; the last of those that were made
-        )
+        # How often changes were taken, and the last of those that were made.
+        self._taken = self._told = 0
         self._size = 0
         self._unsaid: list[tuple[Event, Names | None]] = []
         self.dropped = 0

@@ -17,11 +17,10 @@ from bifrost.usd.lifetimes import own_roots
 
 _MOST_CONTEXTS: Final = 1_000
 # Of each context what moved when it was refreshed, by the number of the move that was its last; and up to
-# which number a stage follows. A stage may not be the one of its context that is refreshed first.
+# which number a stage follows. A stage may not be the one of its context that is refreshed first, and may
+# outlive what is kept of it: no number comes twice.
+_numbers: Final = itertools.count(1)
 _moves: Final[dict[str, dict[str, int]]] = {}
-_numbers: Final = itertools.count(
-    1
-)  # of all contexts, and never again: a stage may outlive what is kept
 _followed: Final[WeakKeyDictionary[Usd.Stage, int]] = WeakKeyDictionary()
 
 
