@@ -13,11 +13,10 @@ Registry& registry() {
   return *map;
 }
 
-// By policy.
-using Unbound = std::unordered_map<std::string, std::shared_ptr<ContextAnswers>>;
+using ByPolicy = std::unordered_map<std::string, std::shared_ptr<ContextAnswers>>;
 
-Unbound& unboundAnswers() {
-  static auto* map = new Unbound;
+ByPolicy& unboundAnswers() {
+  static auto* map = new ByPolicy;
   return *map;
 }
 
@@ -74,9 +73,9 @@ std::shared_ptr<ContextAnswers> ContextAnswers::of(const std::string& policy,
 
 std::shared_ptr<ContextAnswers> ContextAnswers::unbound(const std::string& policy,
                                                         std::shared_ptr<const Pins> pins) {
-  Unbound replaced;  // goes behind the lock, which the destructor of answers takes
+  ByPolicy replaced;  // goes behind the lock, which the destructor of answers takes
   const std::lock_guard<std::mutex> lock(registryMutex());
-  Unbound& known = unboundAnswers();
+  ByPolicy& known = unboundAnswers();
   const auto found = known.find(policy);
   if (found != known.end() && !found->second->isSpent()) {
     return found->second;

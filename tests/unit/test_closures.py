@@ -421,7 +421,7 @@ def openings(closures, later, number, *, first=0):
         recorded(closures, later, answer(f"prop?version={version}"))
 
 
-def test_what_openings_add_is_given_up_once_it_is_as_much_as_they_began_with(
+def test_what_openings_add_is_given_up_once_it_is_a_quarter_of_what_they_began_with(
     closures, later, clock
 ):
     """

@@ -300,12 +300,12 @@ def test_looks_that_nobody_waits_for_any_more_do_not_pile_up(host, uris, monkeyp
     host.configure_cache(follow_seconds=0)
     host.resolve_asset_paths(uris)
     gate, looks = threading.Event(), []
-    monkeypatch.setattr(caching, "_LOOK_S", 0.01)
-    monkeypatch.setattr(Follower, "look", lambda _: (looks.append(1), gate.wait(20.0)))
-    for _ in range(20):
-        host.invalidate_cache(uris[0])
-    gate.set()
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(caching, "_LOOK_S", 0.01)
+        patch.setattr(Follower, "look", lambda _: (looks.append(1), gate.wait(20.0)))
+        for _ in range(20):
+            host.invalidate_cache(uris[0])
+        gate.set()
     host.invalidate_cache(uris[1])
 
     assert len(looks) <= 1

@@ -335,12 +335,13 @@ class Bridge:
 
         The first of this burst of misses; or the one that this first one followed the last time.
         """
-        now, known = monotonic(), self.closures.leader(self._scope(who), identifier)
+        now = monotonic()
         with self._lock:
             leader, begun, last = self._leaders.get(policy, ("", now, now))
-            is_over = now - last > _SAME_OPENING_S or now - begun > _LONGEST_OPENING_S
-            if is_first or not leader or is_over:
-                leader, begun = known or identifier, now
+        is_over = now - last > _SAME_OPENING_S or now - begun > _LONGEST_OPENING_S
+        if is_first or not leader or is_over:
+            leader, begun = self.closures.leader(self._scope(who), identifier) or identifier, now
+        with self._lock:
             if len(self._leaders) >= _MOST_REMEMBERED:
                 self._leaders.clear()
             self._leaders[policy] = (leader, begun, now)

@@ -131,7 +131,7 @@ class Closures:
         Return what was recorded for *root*, for an opening to begin with; or None.
 
         What is replayed is never asked for, so that nobody hears what is used no more: versions that a
-        layer named once. One that has grown by as much as it had is given up, and recorded anew from
+        layer named once. One that has grown by a quarter, and a few, is given up, and recorded anew from
         what this opening asks for.
         """
         closure = self.find(scope, root)

@@ -220,7 +220,7 @@ def _kept(
     if kept is not None:
         floating, answer = kept
         if not floating or _still(asked, floating):
-            return _copied(answer)
+            return answer
     sequence = asked.session.tiers.sequence()
     answer, stage = look()
     leads_to = _leads_to(asked, stage)
@@ -241,19 +241,20 @@ def _key(asked: Asked, prim: object, payloads: bool) -> bytes:
 
 
 def _read(entry: Entry) -> tuple[dict[str, str], Answer] | None:
-    """Return what was kept; None, which is a miss, for what another version of this code kept."""
-    if entry.decoded is None:
-        try:
-            floating, answer = msgpack.unpackb(entry.value, unicode_errors="surrogateescape")
-            _copied(answer)  # is of that shape, or raises
-        except (AttributeError, KeyError, TypeError, ValueError, msgpack.UnpackException):
-            return None
-        if not isinstance(floating, dict):
-            return None
-        if len(entry.value) > _MOST_UNPACKED:
-            return floating, answer
+    """Return a copy of what was kept; None, which is a miss, for what another version of this code kept."""
+    if entry.decoded is not None:
+        floating, answer = entry.decoded
+        return floating, _copied(answer)
+    try:
+        floating, answer = msgpack.unpackb(entry.value, unicode_errors="surrogateescape")
+        copied = _copied(answer)  # is of that shape, or raises
+    except (AttributeError, KeyError, TypeError, ValueError, msgpack.UnpackException):
+        return None
+    if not isinstance(floating, dict):
+        return None
+    if len(entry.value) <= _MOST_UNPACKED:
         entry.decoded = (floating, answer)
-    return entry.decoded  # type: ignore[no-any-return]
+    return floating, copied
 
 
 def _still(asked: Asked, floating: dict[str, str]) -> bool:
