@@ -18,6 +18,7 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -25,6 +26,7 @@ import sqlalchemy as sa
 from bifrost.catalogue import Catalogue, Publication
 from bifrost.catalogue import catalogue as facade
 from bifrost.catalogue.catalogue import publishes
+from bifrost.catalogue.records import file_of
 from bifrost.catalogue.store import STAGING, Store
 from bifrost.errors import CatalogueError, Code, LocationException, StorageException
 from bifrost.publishing import Draft, Publisher
@@ -284,9 +286,10 @@ class TestFilesThatChange:
         def work():
             with opened("sqlite:///" + str(tmp_path / "their" / "c.sqlite")) as catalogue:
                 catalogue.store.root.mkdir()
-                for folder in (tmp_path, *tmp_path.parents[:3], catalogue.store.root):
-                    if os.access(folder, os.W_OK):
-                        folder.chmod(0o777)
+                for folder in tmp_path.parents[:2]:  # pytest's folders are closed to others
+                    folder.chmod(folder.stat().st_mode | 0o055)
+                for folder in (tmp_path, catalogue.store.root):
+                    folder.chmod(0o777)
                 catalogue.path.chmod(0o666)
                 catalogue.path.parent.chmod(0o777)
                 if os.getuid() == 0:
@@ -515,6 +518,35 @@ class TestServer:
         assert ("bifrost:///assets/rock?version=2",) == done.results
         assert [2, 1] == numbers(server_catalogue)
         assert [] == server_catalogue.check()
+
+    @pytest.mark.parametrize("point", ["place", "put_back"])
+    def test_who_lost_the_lock_leaves_alone_what_others_committed(
+        self, own_server, url, server_catalogue, draft, monkeypatch, point
+    ):
+        """The server lets go of a lock with its connection; whoever held it learns of it later."""
+        original = getattr(Store, point)
+        others = []
+
+        def call(*arguments):
+            if not others:
+                others.append(1)
+                self.drop_connections(own_server, url)
+                with Catalogue.open(url, store=server_catalogue.store.root) as other:
+                    others.append(publisher(other).publish([draft("theirs")]))
+            return original(*arguments)
+
+        monkeypatch.setattr(Store, point, call)
+        if point == "put_back":  # it is called where a publish that crashed left its files
+            server_catalogue.store.folder_of("rock", 2).joinpath("left").mkdir(parents=True)
+
+        with pytest.raises(CatalogueError):
+            publisher(server_catalogue).publish([draft("ours")])
+
+        assert ("bifrost:///assets/rock?version=2",) == others[1].results
+        assert [2, 1] == numbers(server_catalogue)
+        [found] = server_catalogue.resolve([("rock", "2")])
+        assert "theirs" == Path(file_of(found.location)).read_text()
+        assert everything_is_right(server_catalogue)
 
     def test_connections_that_were_dropped_while_idle_are_replaced(
         self, own_server, url, server_catalogue, draft

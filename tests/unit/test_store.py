@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 
 import pytest
@@ -38,6 +39,14 @@ def files(folder):
 def staged(store, file, content="content"):
     file.write_text(content)
     return store.stage([Source(file, file.name)], file.name)[0]
+
+
+def placed_instead(store, made, asset_id, number):
+    """Place a version where something lies already, as a catalogue does."""
+    with pytest.raises(FileExistsError):
+        store.place(made, asset_id, number)
+    store.put_back(store.folder_of(asset_id, number))
+    return store.place(made, asset_id, number)
 
 
 class TestStaging:
@@ -184,7 +193,7 @@ class TestPlacing:
         crashed, made = staged(store, file, "crashed"), staged(store, file, "later")
         store.place(crashed, "rock", 3)
 
-        path = store.place(made, "rock", 3)
+        path = placed_instead(store, made, "rock", 3)
 
         assert "later" == path.read_text()
         assert "crashed" == (crashed.folder / "rock.txt").read_text()
@@ -194,16 +203,50 @@ class TestPlacing:
         made = staged(store, file)
         store.place(made, "rock", 3)
 
-        assert "content" == store.place(made, "rock", 3).read_text()
+        assert "content" == placed_instead(store, made, "rock", 3).read_text()
         assert ["rock.txt"] == [name for name in files(store.root / "rock" / "v0003")
                                 if not name.startswith(".")]  # fmt: skip
+
+    def test_what_lies_there_stays_until_it_is_moved(self, store, file):
+        there, made = staged(store, file, "there"), staged(store, file, "later")
+        store.place(there, "rock", 3)
+
+        with pytest.raises(FileExistsError, match="v0003"):
+            store.place(made, "rock", 3)
+
+        assert "there" == (store.folder_of("rock", 3) / "rock.txt").read_text()
+        assert ["rock.txt"] == files(made.folder)
+
+    def test_what_is_taken_back_is_ours(self, store, file):
+        """Somebody may have put ours back, and placed theirs: without the lock that is possible."""
+        made, theirs = staged(store, file), staged(store, file, "theirs")
+        store.place(made, "rock", 3)
+        placed_instead(store, theirs, "rock", 3)
+        shutil.rmtree(made.folder)
+
+        store.take_back(made, "rock", 3)
+
+        assert "theirs" == (store.folder_of("rock", 3) / "rock.txt").read_text()
+
+    @pytest.mark.parametrize("is_there", [False, True])
+    def test_what_gave_way_comes_back_where_nothing_lies(self, store, file, is_there):
+        store.place(staged(store, file, "first"), "rock", 3)
+        folder = store.folder_of("rock", 3)
+        origin = store.put_back(folder)
+        if is_there:
+            store.place(staged(store, file, "second"), "rock", 3)
+
+        store.put_again(origin, folder)
+
+        assert ("second" if is_there else "first") == (folder / "rock.txt").read_text()
+        assert is_there == origin.exists()
 
     def test_what_nobody_staged_is_put_aside(self, store, file):
         folder = store.folder_of("rock", 3)
         folder.mkdir(parents=True)
         (folder / "strange").write_text("?")
 
-        store.place(staged(store, file), "rock", 3)
+        placed_instead(store, staged(store, file), "rock", 3)
 
         [aside] = (store.root / module.ASIDE).iterdir()
         assert aside.name.startswith("rock-v0003-")

@@ -9,8 +9,9 @@ statement for each table, however large it is.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -30,7 +31,7 @@ from bifrost.catalogue.records import (
 )
 from bifrost.catalogue.schema import assets, changes, versions
 from bifrost.catalogue.schema import relationships as edges_table
-from bifrost.catalogue.store import Store
+from bifrost.catalogue.store import Store, unusable
 from bifrost.catalogue.strengths import DEFAULTS, Strengths, strength_of
 from bifrost.errors import (
     AssetNotFoundException,
@@ -67,7 +68,8 @@ def publish(
     """
     plan = _Plan(connection, batch, now_us, store, first_stage, strengths, user=user)
     records = [plan.add(item) for item in batch]
-    placed = Placed(store, plan.moves)
+    # Answered only where the transaction is alive, and with it the lock.
+    placed = Placed(store, plan.moves, lambda: connection.execute(sa.select(1)))
     try:
         placed.place()
         plan.write()
@@ -78,31 +80,65 @@ def publish(
 
 
 class Placed:
-    """The files that a batch put in place, for taking them back when its transaction is undone."""
+    """
+    The files that a batch put in place, for taking them back when its transaction is undone.
 
-    def __init__(self, store: Store, moves: Sequence[tuple[Staged, str, int]]) -> None:
+    A server that ends the connection lets go of the lock, and whoever held it learns of it with the
+    next statement. So nothing that lies in a place is overwritten; it is moved only where
+    *check_locked* doesn't raise, and comes back when the transaction fails.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        moves: Sequence[tuple[Staged, str, int]],
+        check_locked: Callable[[], object],
+    ) -> None:
         self._store = store
         self._moves = moves
+        self._check_locked = check_locked
         self._done: list[tuple[Staged, str, int]] = []
+        self._occupied: list[tuple[Staged, str, int]] = []
+        self._displaced: list[tuple[Path, Path]] = []
 
     def place(self) -> None:
         """Rename every staged folder to its place."""
         if len(self._moves) < 2:  # no threads: a process that ends has none to give any more
             for move in self._moves:
                 self._place(move)
-            return
-        # Each waits for the disk, which takes many at once. All are tried, so that `_done` has all.
-        with ThreadPoolExecutor(_PLACING) as pool:
-            list(pool.map(self._place, self._moves))
+        else:
+            # Each waits for the disk, which takes many at once. All are tried, so that `_done` has all.
+            with ThreadPoolExecutor(_PLACING) as pool:
+                list(pool.map(self._place, self._moves))
+        for move in self._occupied:
+            self._displace(move)
 
     def _place(self, move: tuple[Staged, str, int]) -> None:
-        self._store.place(*move)
+        try:
+            self._store.place(*move)
+        except FileExistsError:
+            self._occupied.append(move)
+        else:
+            self._done.append(move)
+
+    def _displace(self, move: tuple[Staged, str, int]) -> None:
+        """Place *move* where a publish that crashed has left its files."""
+        staged, asset_id, number = move
+        folder = self._store.folder_of(asset_id, number)
+        self._check_locked()
+        try:
+            self._displaced.append((self._store.put_back(folder), folder))
+            self._store.place(staged, asset_id, number)
+        except OSError as error:
+            raise unusable(error) from error
         self._done.append(move)
 
     def take_back(self) -> None:
-        """Rename what was placed back to where it was staged."""
+        """Rename what was placed back to where it was staged, and what gave way for it into its place."""
         while self._done:
             self._store.take_back(*self._done.pop())
+        while self._displaced:
+            self._store.put_again(*self._displaced.pop())
 
 
 class _Plan:

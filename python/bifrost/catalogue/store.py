@@ -14,6 +14,7 @@ writing to a file that a resolver returned.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -33,6 +34,9 @@ from bifrost.folders import make_folder
 STAGING: Final = ".staging"
 ASIDE: Final = ".aside"
 _CHUNK: Final = 1 << 20
+# What a rename says of a folder that is there: POSIX allows either of the first two; or it is itself
+# what lies there, its publish having crashed between the rename and the commit.
+_OCCUPIED: Final = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 _MARK: Final = ".staged-"
 _VERSION: Final = re.compile("v([0-9]{4,})")
 _STAGED: Final = re.compile(re.escape(_MARK) + "([0-9a-f]{32})")
@@ -87,7 +91,7 @@ class Store:
         try:
             make_folder(folder)
         except OSError as error:
-            raise _unusable(error) from error
+            raise unusable(error) from error
         return folder
 
     def stage(self, sources: Iterable[Source], main: str) -> tuple[Staged, list[Copied]]:
@@ -105,7 +109,7 @@ class Store:
             flush_folders(folder)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise _unusable(error) from error
+            raise unusable(error) from error
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -115,28 +119,31 @@ class Store:
         """
         Rename *staged* to its place as version *number*; return the path of its main file.
 
-        Only while the catalogue's write lock is held and before the version's row is written: what
-        lies in that place then belongs to no version, and is put back to where it was staged.
+        Only while the catalogue's write lock is held and before the version's row is written.
 
         Raises:
+            FileExistsError: something lies there, which stays as it is: see `put_back`.
             LocationException: the staging folder is gone.
             StorageException: the store can't be written to.
         """
         target = self.folder_of(asset_id, number)
+        mark = staged.folder / (_MARK + staged.folder.name)
         try:
             make_folder(target.parent)
-            if target.exists():
-                self.put_back(target)
-            (staged.folder / (_MARK + staged.folder.name)).touch()
+            mark.touch()
             staged.folder.rename(target)
             _flush(target.parent)
         except OSError as error:
-            raise _unusable(error) from error
+            with contextlib.suppress(OSError):
+                mark.unlink()
+            if error.errno in _OCCUPIED and target.exists():
+                raise FileExistsError(error.errno, error.strerror, str(target)) from error
+            raise unusable(error) from error
         return target / staged.main
 
-    def put_back(self, folder: Path) -> None:
+    def put_back(self, folder: Path) -> Path:
         """
-        Rename a version's *folder* that no version knows to where it was staged, or aside.
+        Rename a version's *folder* that no version knows to where it was staged, or aside; return where.
 
         Only while the catalogue's write lock is held.
         """
@@ -147,6 +154,12 @@ class Store:
             origin = aside / f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
         make_folder(origin.parent)
         folder.rename(origin)
+        return origin
+
+    def put_again(self, origin: Path, folder: Path) -> None:
+        """Undo `put_back`, unless something else lies in *folder* meanwhile."""
+        with contextlib.suppress(OSError):
+            origin.rename(folder)
 
     def staged_from(self, folder: Path) -> Path | None:
         """Return which staging folder a version's *folder* was; None where it doesn't say."""
@@ -167,10 +180,15 @@ class Store:
             (self.folder_of(asset_id, number) / (_MARK + staged.folder.name)).unlink()
 
     def take_back(self, staged: Staged, asset_id: str, number: int) -> None:
-        """Undo `place`: the transaction was undone. What can't be undone is left to `check`."""
+        """
+        Undo `place`: the transaction was undone. What can't be undone is left to `check`.
+
+        Without the lock, too: what lies there may be another publish's, which put ours back.
+        """
         target = self.folder_of(asset_id, number)
         with contextlib.suppress(OSError):
-            target.rename(staged.folder)
+            if (target / (_MARK + staged.folder.name)).exists():
+                target.rename(staged.folder)
             (staged.folder / (_MARK + staged.folder.name)).unlink()
 
     def discard(self, staged: Staged) -> None:
@@ -197,7 +215,7 @@ class Store:
             part.replace(target)
             _flush(folder)
         except OSError as error:
-            raise _unusable(error) from error
+            raise unusable(error) from error
         return target
 
     def remove(self, asset_id: str, newest: int) -> None:
@@ -270,7 +288,7 @@ def measure(path: Path, name: str, *, seal: bool = False) -> Copied:
                 os.fchmod(file.fileno(), 0o444)
                 os.fsync(file.fileno())
     except OSError as error:
-        raise _unusable(error) from error
+        raise unusable(error) from error
     return Copied(name, before.st_size, checksum)
 
 
@@ -332,7 +350,8 @@ def _flush(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _unusable(error: OSError) -> AssetException:
+def unusable(error: OSError) -> AssetException:
+    """Return what to raise for an *error* of the file system."""
     where = f"{error.filename}: " if error.filename else ""
     message = f"{where}{error.strerror}; nothing was published"
     if isinstance(error, FileNotFoundError):
