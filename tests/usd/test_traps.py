@@ -131,8 +131,9 @@ def test_t3_a_published_file_is_never_written_through_its_reference(
     path = show.path("leaf.usda", 1)
     path.chmod(0o444)
     before = path.read_bytes()
-    for folder in (tmp_path, *tmp_path.parents[:2]):  # pytest's folders are closed to others
-        folder.chmod(0o777 if folder == tmp_path else 0o755)
+    for folder in tmp_path.parents[:2]:  # pytest's folders are closed to others
+        folder.chmod(folder.stat().st_mode | 0o055)
+    tmp_path.chmod(0o777)
     os.system(f"chmod -R a+rwX {tmp_path}/bifrost_home")
 
     lines = run(
