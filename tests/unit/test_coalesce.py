@@ -231,6 +231,38 @@ def test_nobody_waits_with_who_has_less_time(coalesce, manager, pool, first, sec
     assert len(manager.asked) == (1 if joins else 2)
 
 
+def test_who_says_nothing_has_the_time_that_the_manager_is_given(manager, pool):
+    coalesce = Coalesce(manager, deadline_s=1.0)
+    leader = pool.submit(coalesce.handle, request("a"))
+    assert manager.entered.acquire(timeout=LIMIT_S)
+
+    other = pool.submit(coalesce.handle, request("a", deadline_s=LIMIT_S))
+
+    eventually(lambda: len(manager.asked) == 2)
+    manager.gate.set()
+    assert ["a", "a"] == [each.result(LIMIT_S).outcomes[0][0] for each in (leader, other)]
+
+
+@pytest.mark.parametrize("deadline_s", [None, LIMIT_S])
+def test_who_waited_for_one_that_gave_up_asks_again_in_the_time_that_is_left(
+    coalesce, manager, pool, deadline_s
+):
+    """The other's time began earlier, and a manager that answers late for it answers these in time."""
+    handle, late = manager.handle, Failure(Code.DEADLINE, "not answered in time")
+
+    def late_once(each):
+        reply = handle(each)
+        return Reply.of(each, late) if len(manager.asked) == 1 else reply
+
+    manager.handle = late_once
+    first = under_way(coalesce, manager, pool, request("a", deadline_s=deadline_s))
+    (second,) = join(coalesce, pool, [request("a", deadline_s=deadline_s)])
+    manager.gate.set()
+
+    assert (late,) == first.result(LIMIT_S).outcomes
+    assert (("a", 2),) == second.result(LIMIT_S).outcomes
+
+
 def test_waiting_for_another_is_bounded_by_the_own_deadline(coalesce, manager, pool):
     """
     Who has a tenth of a second does not wait for one who has half a minute.

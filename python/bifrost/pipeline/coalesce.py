@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -26,16 +27,24 @@ class Coalesce:
 
     Requests are shared only between equal operations and contexts, and only within an epoch: who asks
     after something was invalidated must not be given an answer that was asked for before. Nobody waits
-    with who has less time, whose deadline lies further in and would be theirs.
+    with who has less time, whose deadline lies further in and would be theirs; and who waited for
+    somebody that gave up asks again in the time that is left.
 
     Args:
         inner: What is asked.
         epoch: Returns something that is another after every invalidation.
+        deadline_s: How long *inner* waits for those that say nothing; None for ever.
     """
 
-    def __init__(self, inner: Handler, epoch: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        inner: Handler,
+        epoch: Callable[[], object] = lambda: None,
+        deadline_s: float | None = None,
+    ) -> None:
         self._inner = inner
         self._epoch = epoch
+        self._deadline_s = deadline_s
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -45,7 +54,7 @@ class Coalesce:
 
     def handle(self, request: Request) -> Reply:
         """Pass on what nobody else is asking for; wait for the rest."""
-        limit_s = request.deadline_s
+        limit_s = self._limit_s(request)
         end = None if limit_s is None else monotonic() + min(limit_s, threading.TIMEOUT_MAX)
         common = (request.operation, request.context.scope, self._epoch())
         own, foreign = self._claim(request, common)
@@ -61,10 +70,25 @@ class Coalesce:
                 left_s = None if end is None else max(0.0, end - monotonic())
                 landed = flight.landed.wait(left_s)
                 outcomes[reference] = flight.outcomes.get(reference, _LOST) if landed else _LATE
+            self._ask_again(
+                request, [ref for ref in foreign if _is_late(outcomes[ref])], end, outcomes
+            )
         return Reply.by_reference(request, outcomes.__getitem__)
 
+    def _ask_again(
+        self, request: Request, late: list[str], end: float | None, outcomes: dict[str, Any]
+    ) -> None:
+        """Ask for what others gave up, whose time began before ours; with them, where they ask again."""
+        left_s = None if end is None else end - monotonic()
+        if late and (left_s is None or left_s > 0):
+            again = replace(request.only(late), deadline_s=left_s)
+            outcomes.update(self.handle(again).items())
+
+    def _limit_s(self, request: Request) -> float | None:
+        return self._deadline_s if request.deadline_s is None else request.deadline_s
+
     def _claim(self, request: Request, common: _Common) -> tuple[_Flight, dict[str, _Flight]]:
-        own = _Flight(request.deadline_s)
+        own = _Flight(self._limit_s(request))
         foreign: dict[str, _Flight] = {}
         with self._lock:
             for reference in dict.fromkeys(request.references):
@@ -99,6 +123,10 @@ class _Flight:
         self.outcomes: dict[str, Any] = {}
 
     def has_less_time(self, other: _Flight) -> bool:
-        """Whether it is given up before *other* would be: None is what all have that say nothing."""
+        """Whether it has less time than *other*, from its beginning on; None is for ever."""
         mine, theirs = self.deadline_s, other.deadline_s
         return mine is not None and (theirs is None or mine < theirs)
+
+
+def _is_late(outcome: Any) -> bool:
+    return isinstance(outcome, Failure) and outcome.code == Code.DEADLINE

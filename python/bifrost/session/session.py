@@ -89,7 +89,9 @@ class Session:
         self.breaker, self._deadline = self._bounded(noting)
         limits = self.settings.manager
         self._reaching = Reaching(self.breaker, limits.deadline_s, limits.max_workers)
-        coalesce = Coalesce(self._deadline, lambda: (id(self.tiers), self.tiers.sequence()))
+        coalesce = Coalesce(
+            self._deadline, lambda: (id(self.tiers), self.tiers.sequence()), limits.deadline_s
+        )
         self._batching = Batching(coalesce, self.settings.manager.max_workers)
         if self._second is not None:
             _, self._second_deadline = self._bounded(self._second)
