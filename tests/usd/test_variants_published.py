@@ -218,6 +218,33 @@ print(source["arc"], source["reference"], source["version"])
     assert ["wood", "wood", "metal", "reference bifrost:///assets/Chair 2"] == lines
 
 
+def test_what_an_open_stage_still_has_is_not_kept_as_what_floats_now(run):
+    """
+    Stages of equal contexts share what references lead to, until they are refreshed or closed.
+    """
+    lines = run(
+        """
+import gc
+path = sys.argv[1] + "/chair.usda"
+uri = bifrost_host.register_asset("model", "Chair", asset(path, "metal", "wood", selection="wood"))
+shot = Path(sys.argv[1], "shot.usda")
+chair = f'def "C" (references = @{uri}@) {{\\n}}'
+shot.write_text(f'#usda 1.0\\n(defaultPrim = "S")\\ndef "S" {{\\n {chair}\\n}}\\n')
+shot_uri = bifrost_host.register_asset("shot", "Shot", str(shot))
+stage = Usd.Stage.Open(shot_uri)
+bifrost_host.register_version(uri, asset(path, "metal", "wood", selection="metal"))
+print(selected(shot_uri, "/S/C/asset"))
+del stage
+gc.collect()
+print(selected(shot_uri, "/S/C/asset"))
+with no_stage():
+    print(selected(shot_uri, "/S/C/asset"))
+"""
+    )
+
+    assert ["wood", "metal", "metal"] == lines
+
+
 def test_what_lies_beside_a_layer_belongs_to_its_entity(run):
     lines = run(
         """

@@ -268,34 +268,41 @@ def _still(asked: Asked, floating: dict[str, str]) -> bool:
 
 def _leads_to(asked: Asked, stage: Usd.Stage) -> dict[str, str] | None:
     """Return what the floating references among the layers lead to; None: not for keeping."""
-    references, files = _layers(stage)
-    if references is None or stage.GetCompositionErrors():
+    named, files = _layers(stage)
+    if named is None or stage.GetCompositionErrors():
         return None
-    outcomes = asked.session.resolve([asked.asset_uri, *references], asked.snapshot).outcomes
+    named = [(asked.asset_uri, stage.GetRootLayer()), *named]
+    outcomes = asked.session.resolve([each for each, _ in named], asked.snapshot).outcomes
     found = [outcome for outcome in outcomes if isinstance(outcome, Resolution)]
+    if len(found) < len(outcomes) or not all(
+        # Another may have been published meanwhile, or be what a stage that is open has still.
+        outcome.path in (layer.realPath, str(layer.resolvedPath))
+        for outcome, (_, layer) in zip(found, named, strict=True)
+    ):
+        return None
     folders = tuple({os.path.dirname(each.path) + os.sep for each in found})  # noqa: PTH120
-    if len(found) < len(outcomes) or not all(file.startswith(folders) for file in files):
+    if not all(file.startswith(folders) for file in files):
         return None  # a file that nobody published may change at any time
     return {each.reference: _place(each) for each in found if not each.immutable}
 
 
-def _layers(stage: Usd.Stage) -> tuple[list[str] | None, list[str]]:
-    """Return the references that named the stage's layers, and the files that others are."""
+def _layers(stage: Usd.Stage) -> tuple[list[tuple[str, Sdf.Layer]] | None, list[str]]:
+    """Return the stage's layers with the references that named them, and the files that others are."""
     session = stage.GetSessionLayer()
     layers = [each for each in stage.GetUsedLayers(includeClipLayers=False) if each != session]
     if any(layer.dirty for layer in layers):  # somebody is editing it in this process
         return None, []
-    named = references_by_file(layers, remembered_on(stage))
-    references, files = [], []
+    by_file = references_by_file(layers, remembered_on(stage))
+    named, files = [], []
     for layer in layers:
-        names = named.get(file_of(layer))
+        names = by_file.get(file_of(layer))
         if names:
-            references += names
+            named += [(name, layer) for name in names]
         elif is_uri(layer.identifier):
-            references.append(without_format_args(layer.identifier))
+            named.append((without_format_args(layer.identifier), layer))
         else:
             files.append(layer.realPath)
-    return references, files
+    return named, files
 
 
 def _place(resolution: Resolution) -> str:
