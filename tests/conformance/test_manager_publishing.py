@@ -129,6 +129,18 @@ def destination(manager, working):
     return Path(data.getTraitProperty(v.LOCATION, "location").removeprefix("file://"))
 
 
+def entity_traits(manager, references):
+    found = [None] * len(references)
+    manager.entityTraits(
+        [ref(text) for text in references],
+        EntityTraitsAccess.kRead,
+        manager.createContext(),
+        found.__setitem__,
+        found.__setitem__,
+    )
+    return found
+
+
 def said(manager, reference, trait):
     [data] = resolved(manager, [reference], {trait})
     assert isinstance(data, TraitsData), data
@@ -338,6 +350,22 @@ class TestRoundTrip:
         assert location["isTemplated"] is True
         assert location["location"].endswith("/skin.%3CUDIM%3E.tx")
 
+    def test_what_is_said_anew_of_a_file_that_stayed_makes_a_version(self, manager, file):
+        took = {"studio:Take": {"take": "A"}}
+        first, same, less = (
+            register(manager, ["hero"], [at(file, FRAMES={"startFrame": 1}, **took)]),
+            register(manager, ["hero"], [at(file, FRAMES={"startFrame": 1}, **took)]),
+            register(manager, ["hero"], [at(file)]),
+        )
+        [frames] = register(manager, ["hero"], [at(file, FRAMES={"startFrame": 9}, **took)])
+        took["studio:Take"]["take"] = "B"
+        [take] = register(manager, ["hero"], [at(file, FRAMES={"startFrame": 9}, **took)])
+
+        assert [f"{PREFIX}hero?version=2"] == first == same == less
+        assert [f"{PREFIX}hero?version={number}" for number in (3, 4)] == [frames, take]
+        assert {"take": "B"} == said(manager, take, "studio:Take")
+        assert 9 == said(manager, take, v.FRAMES)["startFrame"]
+
 
 class TestRelated:
     def test_a_new_entity_is_related_to_its_parent(self, manager):
@@ -403,6 +431,20 @@ class TestRelated:
                 strict=True,
             )
         ]
+
+    def test_a_shot_whose_file_names_its_parent(self, catalogue, manager, tmp_path):
+        shot = tmp_path / "shot.usda"
+        shot.write_text(
+            f'#usda 1.0\n(defaultPrim = "S")\ndef "S" (references = @{PREFIX}hero@) {{}}\n'
+        )
+
+        [final] = register(manager, ["hero"], [at(shot, NAME={"name": "shot"})], CREATE)
+
+        edges = EdgeRelationshipSpecification_v1.create().traitsData()
+        edges.setTraitProperty(v.EDGE, "kind", "child")
+        assert f"{PREFIX}shot?version=1" == final
+        assert ["shot"] == related(manager, "hero", edges)
+        assert ["shot"] == related(manager, "hero", edges, page_size=2**64 - 1)
 
 
 class TestErrors:
@@ -486,6 +528,9 @@ class TestErrors:
                 "'a': expected list as JSON",
             ),
             ({"FRAMES": {"startFrame": "one"}}, "start: expected a number"),
+            ({"FRAMES": {"startFrame": 5.5}}, "start: expected a whole number"),
+            ({"FRAMES": {"endFrame": 1e300}}, "end: expected a whole number"),
+            ({"FRAMES": {"step": float("nan")}}, "step: expected a whole number"),
             ({"NAME": {"name": "a\0b"}}, "control character"),
         ],
     )
@@ -496,6 +541,33 @@ class TestErrors:
 
         assert (Code.kInvalidTraitSet, True) == (code, message in why), why
         assert 1 == len(catalogue.versions("hero"))
+
+    def test_what_is_recorded_in_another_shape_is_left_out(self, catalogue, manager):
+        """A version is for ever: what its publisher said must not end each batch that has it."""
+        strange = [
+            {"frames": {"start": "one", "end": 9}},
+            {"frames": [1]},
+            {"frames": {"start": 10**400}},
+            {"usd": {"layers": "many", "up_axis": 1, "root_prims": [1], "default_prim": []}},
+            {"usd": "none"},
+            {"traits": "x"},
+            {"traits": [["a.b", [["key", [1]]]]]},
+        ]
+        ids = [f"strange{number}" for number in range(len(strange))]
+        catalogue.publish(
+            [
+                Publication(asset_id, asset_id, "model", "", properties=properties)
+                for asset_id, properties in zip(ids, strange, strict=True)
+            ]
+        )
+        wanted = {v.NAME, v.FRAMES, v.STAGE, v.SPATIAL, v.SOURCE_PATH, v.SCHEMAS, "a.b"}
+
+        found = resolved(manager, ["hero", *ids], wanted)
+
+        names = [data.getTraitProperty(v.NAME, "name") for data in found]
+        assert ["The Hero", *ids] == names
+        assert 9 == found[1].getTraitProperty(v.FRAMES, "endFrame")
+        assert all(v.NAME in each for each in entity_traits(manager, ["hero", *ids]))
 
     def test_a_location_is_a_file_url(self, manager):
         data = traits(LOCATION={"location": "https://example.org/hero.dat"})

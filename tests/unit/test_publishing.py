@@ -8,6 +8,7 @@ import multiprocessing
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,14 @@ from bifrost.errors import (
     Code,
     ConflictException,
     InvalidQueryException,
+    InvalidTraitsException,
     LocationException,
     PermissionDeniedException,
     PublishRefusedException,
     StorageException,
 )
 from bifrost.publishing import ActionState, Draft, Finding, Publisher
+from bifrost.publishing.actions import record_relationships
 from bifrost.publishing.drafts import Prepared
 from bifrost.session import Session
 from bifrost.settings import load
@@ -258,6 +261,36 @@ class TestWorking:
         assert ["rock/v0001/rock.txt"] == stored(catalogue)
         assert [] == list((catalogue.store.root / ".staging").iterdir())
 
+    def test_what_is_written_while_it_is_looked_at_is_looked_at_too(self, catalogue, draft):
+        looked_at = []
+
+        def validator(path, _draft, _exist):
+            looked_at.append(path.read_text())
+            if len(looked_at) == 1:
+                publisher.write(made.id, draft(text="again"))
+            return []
+
+        publisher = plain(catalogue, validators={"look": validator})
+        made = publisher.working(Draft("rock", "Rock", "model", ""))
+        publisher.write(made.id, draft(text="first"))
+
+        done = publisher.resume(made.id)
+
+        assert ["first", "again"] == looked_at
+        assert ("bifrost:///assets/rock?version=1",) == done.results
+        assert hashlib.sha256(b"again").hexdigest() == catalogue.versions("rock")[0].checksum
+
+    def test_two_who_register_it_both_learn_its_version(self, catalogue, draft):
+        def validator(_path, _draft, _exist):
+            plain(catalogue).resume(made.id)
+            return []
+
+        publisher = plain(catalogue, validators={"another": validator})
+        made = publisher.draft([draft()])
+
+        assert ("bifrost:///assets/rock?version=1",) == publisher.resume(made.id).results
+        assert [1] == numbers(catalogue)
+
     def test_nothing_written_is_refused(self, catalogue, publisher):
         made = publisher.working(Draft("rock", "Rock", "model", ""))
 
@@ -423,6 +456,56 @@ class TestActions:
         assert ActionState(False, 2, "OSError: no way to tell") == made.actions["caches"]
         assert "registered" == made.stage
 
+    def test_a_catalogue_that_goes_away_behind_a_publish_takes_back_nothing(
+        self, catalogue, catalogue_url, draft, tmp_path
+    ):
+        told = []
+        with (
+            ExitStack() as held,
+            Catalogue.open(catalogue_url, store=tmp_path / "store") as other,
+            Catalogue.open(
+                catalogue_url, store=tmp_path / "store", lock_timeout_s=0.1
+            ) as impatient,
+        ):
+            actions = {
+                "lock": lambda _: held.enter_context(
+                    other.publishing([Publication("other", "Other", "model", "")])
+                )
+            }
+            made = plain(impatient, actions=actions, on_published=told.append).publish([draft()])
+        done = plain(catalogue).resume(made.id)
+
+        assert ("bifrost:///assets/rock?version=1",) == made.results == done.results
+        assert {"lock": False, "caches": False} == {
+            name: state.done for name, state in made.actions.items()
+        }
+        assert "locked" in made.actions["lock"].error
+        assert "bifrost:///assets/rock" in told[-1]
+        assert "post-registered" == done.stage
+        assert [1] == numbers(catalogue)
+
+    @pytest.mark.parametrize(("stated", "strength"), [({}, "weak"), ({"strength": "strong"}, "")])
+    def test_a_shot_that_names_its_sequence_may_be_its_child(
+        self, catalogue, tmp_path, stated, strength
+    ):
+        catalogue.publish([Publication("seq", "Seq", "sequence", "")])
+        path = tmp_path / "shot.usda"
+        path.write_text("#usda 1.0\n(subLayers = [@bifrost:///assets/seq@])\n")
+        edge = {
+            "from_uri": "bifrost:///assets/seq",
+            "to_uri": "bifrost:///assets/shot",
+            "relationship_type": "child",
+            "metadata": stated,
+        }
+        publisher = plain(catalogue, actions={"relationships": record_relationships})
+
+        shot = Draft("shot", "Shot", "shot", str(path), relationships=[edge, edge])
+        state = publisher.publish([shot]).actions["relationships"]
+
+        found = [each.strength for each in catalogue.relationships_of("seq")]
+        assert (strength, bool(strength)) == ("".join(found), state.done)
+        assert bool(strength) != ("close a cycle" in state.error)
+
 
 class TestIdempotency:
     def test_the_same_publish_sent_twice_makes_one_version(self, catalogue, publisher, draft):
@@ -431,6 +514,36 @@ class TestIdempotency:
 
         assert first == second
         assert [1] == numbers(catalogue)
+
+    @pytest.mark.parametrize("stage", STAGES)
+    def test_a_key_is_of_its_assets_only(self, catalogue, publisher, draft, stage):
+        made = publisher.draft([draft()], idempotency_key="k")
+        for step in (publisher.validate, publisher.register, publisher.finish)[
+            : STAGES.index(stage)
+        ]:
+            step(made.id)
+
+        with pytest.raises(ConflictException, match="'k' is that of a publish of 'rock'"):
+            publisher.publish([draft("other")], idempotency_key="k")
+
+        assert {} == catalogue.found(["other"])
+        assert stage == publisher.get(made.id).stage
+
+    @pytest.mark.parametrize("key", [b"k", "\udc80", ["k"], 10**400, "k" * 100_000])
+    def test_a_key_is_a_line_of_text(self, publisher, draft, key):
+        with pytest.raises(InvalidTraitsException, match="idempotency_key"):
+            publisher.publish([draft()], idempotency_key=key)
+
+    def test_who_may_not_publish_an_asset_learns_nothing_by_its_key(
+        self, catalogue, publisher, draft
+    ):
+        publisher.publish([draft()], idempotency_key="k", user="ann")
+        catalogue.allow([Rule("rock", "publish", "ann")])
+
+        with pytest.raises(PermissionDeniedException):
+            publisher.publish([draft()], idempotency_key="k", user="bob")
+
+        assert 1 == len(publisher.publish([draft()], idempotency_key="k", user="ann").results)
 
     def test_two_keys_are_two_publishes(self, catalogue, publisher, draft):
         publisher.publish([draft()], idempotency_key="k")

@@ -72,7 +72,8 @@ def add(
 
     Raises:
         AssetNotFoundException: an end is not there; suggestions among its details.
-        ConflictException: the edge is there already, or a strong one would close a strong cycle.
+        ConflictException: the edge is there already, or a strong one would close a strong cycle; its
+            detail `exists` says which.
         InvalidReferenceException: the source is a tag, or both ends are one asset.
         InvalidTraitsException: the relationship_type or the metadata can't be stored.
     """
@@ -87,6 +88,7 @@ def add(
             f"there is a {ends} already: update it instead",
             asset_uri=ends.uri,
             code=Code.CONFLICT,
+            details={"exists": True},
         )
     strength = STRONG if values.strength is None else values.strength
     if strength == STRONG:
@@ -255,6 +257,7 @@ def _check_acyclic(connection: sa.Connection, ends: Ends) -> None:
         "make one of them weak",
         asset_uri=ends.uri,
         code=Code.CONFLICT,
+        details={"exists": False},
     )
 
 

@@ -228,6 +228,7 @@ class _Plan:
             newest.checksum == publication.checksum
             and newest.templated == publication.templated
             and newest.properties.get("files") == publication.properties.get("files")
+            and _says_nothing_new(publication, newest)
             and self._edges.get(newest.asset_id, ()) == item.dependencies
         )
 
@@ -353,6 +354,14 @@ class _Plan:
     def _execute(self, statement: sa.Executable, rows: list[dict[str, Any]]) -> None:
         if rows:
             self._connection.execute(statement, rows)
+
+
+def _says_nothing_new(publication: Publication, newest: VersionRecord) -> bool:
+    """Whether what a publisher said, and no file does, is what is recorded, or nothing."""
+    given = publication.properties
+    # Of a stage's frames the file speaks; what is read from it may change with the release.
+    keys = ("traits",) if "usd" in given else ("traits", "frames")
+    return all(key not in given or given[key] == newest.properties.get(key) for key in keys)
 
 
 def _variants(version: VersionRecord | None) -> list[str]:

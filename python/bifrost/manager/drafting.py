@@ -27,7 +27,7 @@ from bifrost.errors import Code as FailureCode
 from bifrost.errors import InvalidReferenceException, InvalidTraitsException
 from bifrost.manager.metadata import flat, nested
 from bifrost.manager.questions import Code, Unanswerable
-from bifrost.manager.stages import FRAME_KEYS
+from bifrost.manager.stages import FRAME_KEYS, as_property
 from bifrost.manager.vocabulary import (
     ASSET_TYPE,
     EDGE,
@@ -187,9 +187,11 @@ def _properties(asset_id: str, data: TraitsData) -> dict[str, Any]:
         for name, (key, _) in FRAME_KEYS.items()
         if data.getTraitProperty(FRAMES, name) is not None
     }
-    for key, value in frames.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise _invalid(asset_id, FRAMES, key, f"expected a number, got {value!r}")
+    for key, kind in FRAME_KEYS.values():
+        value = frames.get(key)
+        if value is not None and as_property(value, kind) is None:
+            what = "a whole number" if isinstance(value, float) else "a number"
+            raise _invalid(asset_id, FRAMES, key, f"expected {what}, got {value!r}")
     # Lists, because a stored object's keys have no dots, and ids of traits do.
     kept = [
         [trait, [[key, data.getTraitProperty(trait, key)] for key in data.traitPropertyKeys(trait)]]

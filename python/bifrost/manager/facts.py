@@ -82,17 +82,39 @@ class Facts:
         text = record.properties_json
         found = self._properties.get(text)
         if found is None:
-            found = self._properties[text] = json.loads(text)
+            found = self._properties[text] = _shaped(json.loads(text))
         return found
 
     def published(self, record: VersionRecord) -> dict[str, dict[str, Any]]:
         """Return the traits that the publisher gave and Bifrost has no place of its own for."""
-        return {
-            trait: dict(properties)
-            for trait, properties in self.properties(record).get("traits") or ()
-        }
+        traits: dict[str, dict[str, Any]] = self.properties(record).get("traits") or {}
+        return traits
 
     def stage(self, record: VersionRecord) -> dict[str, Any] | None:
         """Return what the version's USD stage is; None where its file is none."""
         stage: dict[str, Any] | None = self.properties(record).get("usd") or None
         return stage
+
+
+def _shaped(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return *properties* without what has another shape than ours: a publisher may say anything."""
+    for key in ("frames", "usd"):
+        if not isinstance(properties.get(key, {}), dict):
+            del properties[key]
+    if "traits" in properties:
+        properties["traits"] = _traits(properties["traits"])
+    return properties
+
+
+def _traits(pairs: Any) -> dict[str, dict[str, Any]]:
+    try:
+        found = {trait: dict(values) for trait, values in pairs}
+    except (TypeError, ValueError):
+        return {}
+    return {
+        trait: values
+        for trait, values in found.items()
+        if isinstance(trait, str)
+        and all(isinstance(key, str) for key in values)
+        and all(isinstance(value, (str, int, float)) for value in values.values())
+    }

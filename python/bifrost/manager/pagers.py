@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -36,7 +37,7 @@ class Pager(EntityReferencePagerInterface):  # type: ignore[misc]
         super().__init__()
         self._lock = threading.Lock()
         self._targets = targets
-        self._page_size = page_size
+        self._page_size = min(page_size, sys.maxsize)  # a host's `size_t` may be more
         self._make_reference = make_reference
         self._page: list[AssetReference] = []
         self._broken: errors.OpenAssetIOException | None = None

@@ -177,6 +177,7 @@ def _each(
 
     Raises:
         CatalogueError: the catalogue is away, and nothing was done yet.
+        Exception: a defect, likewise.
     """
     results: Results = []
     away: Unanswerable | None = None
@@ -199,4 +200,8 @@ def _each(
                 raise
             away = Unanswerable(Code.kUnknown, f"{FailureCode.UNAVAILABLE}: {error.message}")
             results.append(away)
+        except Exception as error:
+            if not done:
+                raise
+            results.append(Unanswerable(Code.kUnknown, f"{type(error).__name__}: {error}"))
     return results

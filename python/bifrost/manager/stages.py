@@ -50,6 +50,20 @@ _STAGE_KEYS: Final = {
     "references": ("references", int),
     "payloads": ("payloads", int),
 }
+_TOO_LARGE: Final = 1 << 63  # OpenAssetIO's integers have 64 bits
+
+
+def as_property(value: Any, kind: type) -> Any:
+    """Return *value* as a property of that type; None where it is none: a publisher may say anything."""
+    if kind is str:
+        return value if isinstance(value, str) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        made = kind(value)
+    except (OverflowError, ValueError):  # infinite, or no number
+        return None
+    return None if kind is int and (made != value or abs(made) >= _TOO_LARGE) else made
 
 
 def repeat(data: TraitsData, trait: str, properties: dict[str, Any] | None) -> None:
@@ -65,8 +79,9 @@ def frames(data: TraitsData, _asked: AssetReference, record: VersionRecord, fact
     """Say which frames the content has values for, and how fast they are shown."""
     found = facts.properties(record).get("frames") or {}
     for name, (key, kind) in FRAME_KEYS.items():
-        if found.get(key) is not None:
-            data.setTraitProperty(FRAMES, name, kind(found[key]))
+        value = as_property(found.get(key), kind)
+        if value is not None:
+            data.setTraitProperty(FRAMES, name, value)
 
 
 def spatial(data: TraitsData, _asked: AssetReference, record: VersionRecord, facts: Facts) -> None:
@@ -76,10 +91,10 @@ def spatial(data: TraitsData, _asked: AssetReference, record: VersionRecord, fac
         repeat(data, SPATIAL, facts.published(record).get(SPATIAL))
         return
     data.setTraitProperty(SPATIAL, "handedness", "right")
-    if described.get("up_axis"):
-        data.setTraitProperty(SPATIAL, "upAxis", described["up_axis"].lower())
-    if described.get("meters_per_unit"):
-        data.setTraitProperty(SPATIAL, "metersPerUnit", float(described["meters_per_unit"]))
+    if up_axis := as_property(described.get("up_axis"), str):
+        data.setTraitProperty(SPATIAL, "upAxis", up_axis.lower())
+    if meters := as_property(described.get("meters_per_unit"), float):
+        data.setTraitProperty(SPATIAL, "metersPerUnit", meters)
 
 
 def source_path(
@@ -87,8 +102,9 @@ def source_path(
 ) -> None:
     """Say which prim to start from."""
     described = facts.stage(record)
-    if described is not None and described.get("default_prim"):
-        data.setTraitProperty(SOURCE_PATH, "path", described["default_prim"])
+    path = described and as_property(described.get("default_prim"), str)
+    if path:
+        data.setTraitProperty(SOURCE_PATH, "path", path)
     else:
         repeat(data, SOURCE_PATH, facts.published(record).get(SOURCE_PATH))
 
@@ -102,8 +118,9 @@ def stage(data: TraitsData, _asked: AssetReference, record: VersionRecord, facts
     data.setTraitProperty(STAGE, "readable", whole)
     data.setTraitProperty(STAGE, "writable", facts.may(record, "publish"))
     for name, (key, kind) in _STAGE_KEYS.items():
-        if described.get(key) is not None:
-            data.setTraitProperty(STAGE, name, kind(described[key]))
+        value = as_property(described.get(key), kind)
+        if value is not None:
+            data.setTraitProperty(STAGE, name, value)
     data.setTraitProperty(STAGE, "rootPrims", _json(described.get("root_prims", [])))
     if described.get("extent") is not None:
         data.setTraitProperty(STAGE, "extent", _json(described["extent"]))
@@ -130,7 +147,12 @@ def schemas(data: TraitsData, _asked: AssetReference, record: VersionRecord, fac
     described = facts.stage(record)
     if described is None:
         return
-    kinds = Counter(prim["kind"] for prim in described.get("root_prims", []) if prim.get("kind"))
+    prims = described.get("root_prims")
+    kinds = Counter(
+        str(prim["kind"])
+        for prim in (prims if isinstance(prims, list) else [])
+        if isinstance(prim, dict) and prim.get("kind")
+    )
     data.setTraitProperty(SCHEMAS, "typed", _json(described.get("schemas", {})))
     data.setTraitProperty(SCHEMAS, "applied", _json(described.get("applied_schemas", {})))
     data.setTraitProperty(SCHEMAS, "kinds", _json(kinds))

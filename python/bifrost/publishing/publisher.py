@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from bifrost import looking
 from bifrost.catalogue import Publication, Staged, VersionRecord
 from bifrost.catalogue.access import denied
+from bifrost.catalogue.edge_values import checked_text
 from bifrost.catalogue.publishes import (
     ABORTED,
     DRAFT,
@@ -29,9 +30,11 @@ from bifrost.catalogue.publishes import (
     VALIDATED,
     PublishRow,
 )
+from bifrost.catalogue.records import shown
 from bifrost.errors import (
     AssetException,
     BifrostError,
+    CatalogueError,
     Code,
     ConflictException,
     PublishRefusedException,
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 2
 _SHOWN_FINDINGS = 5
+_CACHES = "caches"
 
 
 class Publisher:
@@ -94,10 +98,11 @@ class Publisher:
             LocationException: a file isn't there, is none, or changed while it was copied.
             StorageException: a file can't be read, or there is no room.
             InvalidReferenceException: an id can't be in a reference.
-            InvalidTraitsException: a value can't be stored; the message names it.
+            InvalidTraitsException: a value, or the key, can't be stored; the message names it.
             PermissionDeniedException: *user* may not publish one of the assets.
+            ConflictException: the key is that of a publish of other assets.
         """
-        there = self._of_key(idempotency_key)
+        there = self._of_key(idempotency_key, drafts, user)
         if there is not None:
             return there
         self._check(drafts, user)
@@ -115,6 +120,7 @@ class Publisher:
             raise
         if row.drafts != _as_json(prepared):  # another of the same key was faster
             self._discard(prepared)
+            self._check_is_same(row, drafts, user)
         return Publish.of(row)
 
     @looking.kept()
@@ -277,19 +283,16 @@ class Publisher:
         """
         Take a publish through the stages that are left; *user* is as for `register`.
 
+        Where the catalogue goes away once the versions are made, they are returned all the same, and
+        `actions` says what is left to be done.
+
         Raises:
             PublishRefusedException: validators found errors; it stays a draft.
             ConflictException: it was aborted.
             As `register`.
         """
-        made = self.get(publish_id)
-        if made.stage == DRAFT:
-            made = self.validate(publish_id)
-        if made.errors and made.stage == DRAFT:
-            raise _refused(made)
-        if made.stage in (VALIDATED, ABORTED):
-            made = self.register(publish_id, user=user)
-        return self.finish(publish_id, user=user) if made.stage == REGISTERED else made
+        made = self._registered(publish_id, user)
+        return self._finished(made, user) if made.stage == REGISTERED else made
 
     def abort(self, publish_id: str, *, user: User | None = None) -> Publish:
         """
@@ -326,11 +329,55 @@ class Publisher:
 
     # What they stand on
 
-    def _of_key(self, idempotency_key: str | None) -> Publish | None:
+    def _registered(self, publish_id: str, user: User | None) -> Publish:
+        """Take a publish to its versions, from the start again where somebody else moved it meanwhile."""
+        while True:
+            made = self.get(publish_id)
+            try:
+                if made.stage == DRAFT:
+                    made = self.validate(publish_id)
+                if made.stage != DRAFT:
+                    return self.register(publish_id, user=user)
+            except ConflictException:
+                if self.get(publish_id).stage == made.stage:
+                    raise
+                continue
+            if made.errors:
+                raise _refused(made)
+
+    def _finished(self, made: Publish, user: User | None) -> Publish:
+        """`finish` what has its versions: a catalogue that is away meanwhile takes back none of them."""
+        try:
+            return self.finish(made.id, user=user)
+        except CatalogueError as error:
+            if self._on_published is not None:
+                with contextlib.suppress(Exception):
+                    self._on_published(_floating(made.results))
+            names = [name for name in self._action_names() if name not in made.actions]
+            left = ActionState(False, 0, f"{type(error).__name__}: {error.message}")
+            return made._replace(actions={**made.actions, **dict.fromkeys(names, left)})
+
+    def _of_key(
+        self, idempotency_key: str | None, drafts: Sequence[Draft], user: User
+    ) -> Publish | None:
         if idempotency_key is None:
             return None
+        checked_text(idempotency_key, "idempotency_key", "")
         row = self._catalogue.publish_by_key(idempotency_key)
-        return None if row is None else Publish.of(row)
+        if row is None:
+            return None
+        self._check_is_same(row, drafts, user)
+        return Publish.of(row)
+
+    def _check_is_same(self, row: PublishRow, drafts: Sequence[Draft], user: User) -> None:
+        """Raise unless *row*, which has the key of *drafts*, may be theirs, and of that user."""
+        self._check_may_publish(row, user)
+        if row.asset_ids != [draft.asset_id for draft in drafts]:
+            raise ConflictException(
+                f"the idempotency key {shown(str(row.idempotency_key))} is that of a publish of "
+                f"{', '.join(map(shown, row.asset_ids[:_SHOWN_FINDINGS]))}",
+                code=Code.CONFLICT,
+            )
 
     def _row(
         self, prepared: Sequence[Prepared], idempotency_key: str | None, user: User
@@ -438,8 +485,11 @@ class Publisher:
         actions = {name: _for_each(action) for name, action in self._actions.items()}
         if self._on_published is not None:
             announce = self._on_published
-            actions["caches"] = lambda _: announce(_floating(row.results))
+            actions[_CACHES] = lambda _: announce(_floating(row.results))
         return actions
+
+    def _action_names(self) -> builtins.list[str]:
+        return [*self._actions, *([_CACHES] if self._on_published is not None else [])]
 
     def _published(self, row: PublishRow, user: User) -> builtins.list[Published]:
         queries = [parsed for parsed in map(_parsed, row.results) if parsed is not None]
