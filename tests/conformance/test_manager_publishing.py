@@ -183,6 +183,21 @@ class TestThreeSteps:
         assert first != second
         assert destination(manager, first) != destination(manager, second)
 
+    def test_what_nobody_said_stays_as_others_made_it_meanwhile(self, catalogue, manager, file):
+        [working] = preflight(manager, ["hero"], [traits(LOCATION={})])
+        meanwhile = {"NAME": {"name": "Hero Mk2"}, "ASSET_TYPE": {"name": "vehicle"}}
+        register(manager, ["hero"], [at(file, **meanwhile)])
+
+        destination(manager, working).write_bytes(b"later")
+        [final] = register(manager, [working], [at(destination(manager, working))])
+
+        assert f"{PREFIX}hero?version=3" == final
+        assert ("Hero Mk2", "vehicle") == catalogue.found(["hero"])["hero"][1:3]
+        [working] = preflight(manager, ["hero"], [traits(LOCATION={}, NAME={"name": "Hero"})])
+        destination(manager, working).write_bytes(b"renamed")
+        register(manager, [working], [at(destination(manager, working))])
+        assert ("Hero", "vehicle") == catalogue.found(["hero"])["hero"][1:3]
+
     def test_what_was_written_elsewhere_is_taken_from_there(self, manager, file):
         [working] = preflight(manager, ["hero"], [traits(LOCATION={})])
 

@@ -181,6 +181,7 @@ class _Plan:
     def add(self, item: Checked) -> VersionRecord:
         """Return the version that *item* becomes, or the newest one where nothing changed."""
         asset_id = item.publication.asset_id
+        item = self._with_what_is_kept(item)
         newest = self._newest.get(asset_id)
         _check_expected(item.publication, newest)
         if newest is not None and item.publication.number is None and self._is_same(newest, item):
@@ -193,6 +194,16 @@ class _Plan:
         self._record_asset(record, item)
         self._newest[asset_id] = record._replace(is_new=False)
         return record
+
+    def _with_what_is_kept(self, item: Checked) -> Checked:
+        publication, there = item.publication, self._assets.get(item.publication.asset_id)
+        if there is None or not publication.kept:
+            return item
+        if "name" in publication.kept:
+            publication = publication._replace(name=there.name)
+        if "asset_type" in publication.kept:
+            publication = publication._replace(asset_type=there.asset_type)
+        return item._replace(publication=publication)
 
     def _record_asset(self, record: VersionRecord, item: Checked) -> None:
         before = self._assets.get(record.asset_id)

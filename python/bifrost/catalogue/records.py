@@ -329,6 +329,8 @@ class Publication(NamedTuple):
         staged: Files that wait to be put in place as this version; *path* is then "".
         number: The number it had before it came here, above the newest version's; None for the next.
         created_us: When it was published there; None for now.
+        kept: `name`, `asset_type` or both, where nobody gave them and an asset that is there keeps what
+            it has by then.
     """
 
     asset_id: str
@@ -349,6 +351,7 @@ class Publication(NamedTuple):
     staged: Staged | None = None
     number: int | None = None
     created_us: int | None = None
+    kept: Sequence[str] = ()
 
 
 _SHOWN_CHARACTERS: Final = 200

@@ -167,6 +167,7 @@ class PublishingCalls(Asking):
             As `register_asset`.
         """
         from bifrost.publishing import Draft
+        from bifrost.publishing.drafts import AS_IT_IS
         from bifrost.publishing.preparing import is_pattern
 
         self.session.own_catalogue(
@@ -185,6 +186,7 @@ class PublishingCalls(Asking):
             in_place=in_place,
             templated=is_pattern(file_path),
             population_masks=dict(population_masks or {}),
+            kept=AS_IT_IS,
         )
         return self._publish([draft], idempotency_key, context).results[0]
 

@@ -45,6 +45,7 @@ from bifrost.manager.vocabulary import (
 from bifrost.manager.writers import WRITERS
 from bifrost.model.entity_reference import parse, reference_for
 from bifrost.publishing import Draft
+from bifrost.publishing.drafts import AS_IT_IS
 from bifrost.publishing.names import check_new_id, id_of
 
 _CHILD: Final = "child"
@@ -85,11 +86,14 @@ def draft_of(
         asset.name if asset else asset_id,
         asset.asset_type if asset else _type_of(data),
         "",
+        kept=AS_IT_IS if asset else (),
     )
+    given = {"name": _text(data, NAME, "name"), "asset_type": _text(data, ASSET_TYPE, "name")}
     return before._replace(
         path=path,
-        name=_text(data, NAME, "name") or before.name,
-        asset_type=_text(data, ASSET_TYPE, "name") or before.asset_type,
+        name=given["name"] or before.name,
+        asset_type=given["asset_type"] or before.asset_type,
+        kept=tuple(field for field in before.kept if not given[field]),
         mime_type=_text(data, LOCATION, "mimeType") or before.mime_type,
         templated=bool(data.getTraitProperty(LOCATION, "isTemplated")),
         comment=_text(data, VERSION_INFO, "comment") or before.comment,

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bifrost.catalogue import Dependency, Publication, Staged
 from bifrost.catalogue.publishes import PublishRow
 from bifrost.publishing.findings import Finding
+
+AS_IT_IS: Final = ("name", "asset_type")
+"""What `Draft.kept` may name."""
 
 
 class Draft(NamedTuple):
@@ -33,6 +36,8 @@ class Draft(NamedTuple):
             is left out, `from_uri` or `to_uri`, is the version that was made.
         population_masks: Named sets of prim paths of which a stage may be opened partially.
         properties: What to record besides what the file says of itself, and over it.
+        kept: Those of `AS_IT_IS` that nobody gave: they are as the asset has them, and it keeps what it
+            has when the version is made.
     """
 
     asset_id: str
@@ -48,6 +53,7 @@ class Draft(NamedTuple):
     relationships: Sequence[Mapping[str, Any]] = ()
     population_masks: Mapping[str, Sequence[str]] = {}
     properties: Mapping[str, Any] = {}
+    kept: Sequence[str] = ()
 
 
 class Written(NamedTuple):
@@ -128,6 +134,7 @@ class Prepared(NamedTuple):
             properties=self.properties,
             expected_version=draft.expected_version,
             staged=Staged(Path(self.folder), self.main) if self.folder else None,
+            kept=draft.kept,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from bifrost.catalogue.checks import invalid, metadata_json
 from bifrost.catalogue.records import shown
 from bifrost.errors import Code, InvalidReferenceException
-from bifrost.publishing.drafts import Draft
+from bifrost.publishing.drafts import AS_IT_IS, Draft
 
 # Whose letters look like each other's (Unicode's confusables.txt); others don't mix up with these.
 _ALIKE: Final = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC"})
@@ -41,6 +41,8 @@ def check_draft(draft: Draft) -> None:
         raise invalid(
             asset_id, "expected_version", f"expected a number, got {shown(repr(expected))}"
         )
+    if any(field not in AS_IT_IS for field in draft.kept):
+        raise invalid(asset_id, "kept", f"expected some of {AS_IT_IS}, got {draft.kept!r}")
     try:
         masks = {name: [*paths] for name, paths in draft.population_masks.items()}
         edges = [dict(each) for each in draft.relationships]

@@ -17,6 +17,7 @@ from bifrost.forks import Mutex
 from bifrost.model.entity_reference import LATEST, parse, reference_for
 from bifrost.model.permissions import User
 from bifrost.publishing import Draft
+from bifrost.publishing.drafts import AS_IT_IS
 from bifrost.usd.publish_units import Unit
 
 _NEW_TYPE: Final = "layer"
@@ -53,6 +54,7 @@ class Planned(NamedTuple):
             comment=comment,
             expected_version=newest.number if newest else 0,
             population_masks=newest.properties.get("populationMasks", {}) if newest else {},
+            kept=AS_IT_IS if asset else (),
         )
 
 

@@ -218,7 +218,7 @@ def _draft(session: Session, who: ContextSnapshot, target: Target) -> Draft:
         CatalogueError: the catalogue can't be used.
     """
     from bifrost.publishing import Draft
-    from bifrost.publishing.drafts import Prepared
+    from bifrost.publishing.drafts import AS_IT_IS, Prepared
     from bifrost.publishing.names import check_draft, check_new_id
 
     catalogue = session.own_catalogue("publishing")
@@ -227,7 +227,7 @@ def _draft(session: Session, who: ContextSnapshot, target: Target) -> Draft:
         check_new_id(target.asset_id)
     name = asset.name if asset is not None else target.name or _leaf(target.asset_id)
     asset_type = asset.asset_type if asset is not None else target.asset_type or NEW_TYPE
-    draft = Draft(target.asset_id, name, asset_type, "")
+    draft = Draft(target.asset_id, name, asset_type, "", kept=AS_IT_IS if asset is not None else ())
     check_draft(draft)
     user = _user(who)
     publication = Prepared(draft, "", "", "", 0).publication(name_of(user))
