@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bifrost.catalogue import Catalogue, Publication
+from bifrost.catalogue.records import LAST_US
 from bifrost.cli.main import run
 from bifrost.errors import ConflictException, InvalidTraitsException
 from bifrost.integrations.migrating.assets import AssetReport, migrate
@@ -224,6 +225,22 @@ def test_records_say_names_authors_dates_and_dependencies(
     ]
 
 
+@pytest.mark.parametrize("moment", [1_735_689_600_000, 1e30, 10**40])
+def test_a_time_that_no_calendar_has_keeps_its_asset_out(
+    catalogue: Catalogue, tree: Path, moment: float
+) -> None:
+    """Milliseconds, say: the asset is a trouble, nothing of it is there, and whatever else is."""
+    record = {"id": ROBOT, "versions": [{"version_number": 1, "created_at": moment}]}
+
+    report = migrate(tree, catalogue, records={ROBOT: record})
+
+    [(what, why)] = report.troubles
+    assert f"bifrost:///assets/{ROBOT}" == what
+    assert "to the year 9998" in why
+    assert [UUID] == [result["id"] for result in catalogue.query({})]
+    assert [f"bifrost:///assets/{UUID}?version=1"] == report.registered
+
+
 def test_versions_never_go_back_in_time(catalogue: Catalogue, tree: Path) -> None:
     """A file that was copied later than its successor was written: `as_of` needs an order."""
     add(tree, ROBOT, 1, "robot.usda", datetime(2024, 12, 1, tzinfo=UTC))
@@ -316,7 +333,8 @@ def test_versions_with_numbers_of_their_own(catalogue: Catalogue, tmp_path: Path
     assert (5, 7, 6) == (record.number, record.created_us, following.number)
     with pytest.raises(ConflictException, match="at version 6"):
         catalogue.publish([made._replace(number=6)])
-    for wrong in ({"number": 0}, {"number": 2**31}, {"created_us": -1}):
+    times = ({"created_us": -1}, {"created_us": LAST_US + 1}, {"created_us": 2**63})
+    for wrong in ({"number": 0}, {"number": 2**31}, *times):
         with pytest.raises(InvalidTraitsException):
             catalogue.publish([made._replace(asset_id="b", **wrong)])
 

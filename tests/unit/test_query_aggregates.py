@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -230,3 +231,21 @@ def test_the_calendar_is_that_of_python(database, moments, zone, bucket):
     by = {"field": "createdDate", "bucket": bucket, "timezone": zone, "as": "when"}
 
     assert expected == {each["when"]: each["count"] for each in groups(database, {"by": [by]})}
+
+
+@pytest.mark.parametrize("microseconds", [2**62, -(2**62)])
+@pytest.mark.parametrize("bucket", ["day", "week", "month", "year"])
+def test_a_time_that_no_calendar_has_is_shown_as_the_nearest(database, bucket, microseconds):
+    """One such row, however it came in, keeps nobody from asking."""
+    with database.write() as connection:
+        add_assets(connection, [Asset("far")])
+        connection.execute(sa.update(schema.assets).values(created=microseconds))
+
+    dated = {"field": "createdDate", "bucket": bucket, "timezone": "Asia/Tokyo"}
+    with database.read() as connection:
+        [shown] = query(connection, {})
+    counted = groups(database, {"by": dated})
+
+    year = "9998" if microseconds > 0 else "0001"
+    assert shown["createdDate"].startswith(year)
+    assert [1] == [group["count"] for group in counted]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
-from bifrost.catalogue.records import Dependency, Publication, shown
+from bifrost.catalogue.records import LAST_US, Dependency, Publication, shown
 from bifrost.errors import Code, InvalidReferenceException, InvalidTraitsException
 from bifrost.model.entity_reference import parse, reference_for
 
@@ -92,8 +92,9 @@ def _check_origin(publication: Publication) -> None:
     number, created_us = publication.number, publication.created_us
     if number is not None and not 1 <= number <= _MAX_NUMBER:
         raise invalid(publication.asset_id, "number", f"expected 1 or more, got {number!r}")
-    if created_us is not None and not 0 <= created_us <= _MAX_SIZE:
-        raise invalid(publication.asset_id, "created_us", f"no time since 1970: {created_us!r}")
+    if created_us is not None and not 0 <= created_us <= LAST_US:
+        message = f"expected microseconds, from 1970 to the year 9998, got {created_us!r}"
+        raise invalid(publication.asset_id, "created_us", message)
 
 
 def _canonical_version(asset_id: str, version: str | None) -> str | None:

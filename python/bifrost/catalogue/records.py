@@ -26,9 +26,15 @@ def to_microseconds(moment: datetime) -> int:
     return (aware - _EPOCH) // timedelta(microseconds=1)
 
 
+# Off the ends of what a `datetime` can hold, so that every zone's calendar has them.
+_FIRST_US: Final = to_microseconds(datetime(1, 1, 2))  # noqa: DTZ001  taken as UTC
+LAST_US: Final = to_microseconds(datetime(9999, 1, 1)) - 1  # noqa: DTZ001
+"""The last time that the catalogue takes."""
+
+
 def from_microseconds(microseconds: int) -> datetime:
-    """Return the UTC time of *microseconds* since the epoch."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    """Return the UTC time of *microseconds* since the epoch, or the nearest that can be shown."""
+    return _EPOCH + timedelta(microseconds=min(max(microseconds, _FIRST_US), LAST_US))
 
 
 class VersionPolicy(NamedTuple):

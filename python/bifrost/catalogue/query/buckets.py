@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -91,7 +91,7 @@ def label(bucket: Bucket, number: int) -> str:
     if bucket.unit == "month":
         return f"{number // 12:04d}-{number % 12 + 1:02d}"
     days = number * _WEEK if bucket.unit == "week" else number
-    return (date(1970, 1, 1) + timedelta(days=days - _BASE)).isoformat()
+    return from_microseconds((days - _BASE) * _DAY).date().isoformat()
 
 
 def _chosen(
