@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 from bifrost import earlier_settings
 from bifrost.earlier_settings import EarlierSettings, Translation
 from bifrost.errors import ConfigurationError
+from bifrost.model.paths import expanded_setting
 
 # Not msgspec, which would validate all this: importing it takes 10 ms of the 30 ms that the start of a
 # DCC may cost, and what a TD should be told about a wrong setting is ours to say anyway. For the same
@@ -161,9 +162,14 @@ class Settings(NamedTuple):
 
     @property
     def cache_directory(self) -> Path:
-        """The folder of the persistent cache."""
+        """
+        The folder of the persistent cache.
+
+        Raises:
+            ConfigurationError: its setting names the home of nobody.
+        """
         if self.cache.directory:
-            return Path(self.cache.directory).expanduser()
+            return expanded_setting("cache.directory", self.cache.directory)
         return _folder(self.home, "cache")
 
     @property
@@ -178,9 +184,14 @@ class Settings(NamedTuple):
 
     @property
     def store_directory(self) -> Path:
-        """The folder of published files."""
+        """
+        The folder of published files.
+
+        Raises:
+            ConfigurationError: its setting names the home of nobody.
+        """
         if self.catalogue.store:
-            return Path(self.catalogue.store).expanduser()
+            return expanded_setting("catalogue.store", self.catalogue.store)
         return self.data_directory / "store"
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bifrost.model.entity_reference import parse, reference_for
+from bifrost.model.paths import expanded_setting
 
 _URI: Final = re.compile(r"bifrost:///assets/[^\s/]+")
 _URI_IN_TEXT: Final = re.compile(r"bifrost:///assets/[^\s/\"'<>@)\]},;]+")
@@ -96,4 +97,5 @@ class AssetUriMapper:
 def _settings_root() -> Path:
     from bifrost.session import current
 
-    return Path(current().settings.catalogue.earlier_store or _DEFAULT_ROOT).expanduser()
+    root = current().settings.catalogue.earlier_store or _DEFAULT_ROOT
+    return expanded_setting("catalogue.earlier_store", root)

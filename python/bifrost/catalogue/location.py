@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bifrost.errors import ConfigurationError
+from bifrost.model.paths import expanded_setting
 
 _SQLITE: Final = "sqlite:///"
 _SECRET: Final = ("password=", "sslpassword=")
@@ -30,7 +31,7 @@ def path_of(url: str) -> Path | None:
             f"the catalogue's URL: expected {_SQLITE}<path of a file> or "
             f"postgresql://<user>@<host>/<database>, got {without_password(url)[:200]!r}"
         )
-    return Path(path).expanduser().absolute()
+    return expanded_setting("the catalogue's URL", path).absolute()
 
 
 def without_password(url: str) -> str:

@@ -55,9 +55,10 @@ def install_kit(
     """
     if requires and kit != "rez":
         raise click.UsageError("--requires is for the kit rez")
+    from bifrost.model.paths import expanded
     from bifrost.usd import kits
 
-    folder = folder.expanduser().absolute()
+    folder = expanded(folder).absolute()
     installation = kits.Installation.here(plugin, schemes)
     made = kits.kit(kit, installation, folder, requires=requires)
     done = kits.write(made.files, folder, force=force)

@@ -26,7 +26,7 @@ def publish() -> None:
 
 
 @publish.command("file")
-@click.argument("path", type=click.Path(exists=False, path_type=Path))
+@click.argument("path", type=click.Path())
 @click.option("--id", "asset_id", help="The asset's id; by default made of its name.")
 @click.option("--name", help="A new asset's display name; by default the file's.")
 @click.option("--type", "asset_type", default="model", show_default=True, help="Its type.")
@@ -36,7 +36,7 @@ def publish() -> None:
 @click.option("--in-place", is_flag=True, help="Leave the file where it lies.")
 @click.option("--key", help="The same publish sent twice with one key is published once.")
 @AS_JSON
-def file(path: Path, as_json: bool, **given: Any) -> None:
+def file(path: str, as_json: bool, **given: Any) -> None:
     """
     Publish a file as the next version of an asset; the asset is made where there is none.
 
@@ -44,18 +44,19 @@ def file(path: Path, as_json: bool, **given: Any) -> None:
     bifrost publish file hero.usd --name Hero --metadata '{"tags": ["character"]}'
     """
     from bifrost.host import bifrost_host
+    from bifrost.host.publishing import absolute
     from bifrost.publishing import Draft
     from bifrost.publishing.names import id_of
     from bifrost.publishing.preparing import is_pattern
 
-    name = given["name"] or _TILE.sub("", path.stem)
+    name = given["name"] or _TILE.sub("", Path(path).stem)
     asset_id = given["asset_id"] or id_of(name)
     known = bifrost_host.session.own_catalogue("publishing").found([asset_id]).get(asset_id)
     draft = Draft(
         asset_id,
         given["name"] or (known.name if known else name),
         known.asset_type if known else given["asset_type"],
-        str(path.expanduser().absolute()),
+        absolute(path),
         metadata=_object(given["metadata"]),
         comment=given["comment"],
         expected_version=given["expect"],

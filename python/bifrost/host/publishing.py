@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bifrost.context import Context
@@ -14,12 +13,14 @@ from bifrost.errors import (
     BatchCancelledException,
     Code,
     InvalidReferenceException,
+    LocationException,
 )
 from bifrost.host.asking import Asking, parsed
 from bifrost.host.batch_options import OnError, Progress
 from bifrost.host.batches import Options
 from bifrost.host.recording import recorded
 from bifrost.model.entity_reference import reference_for
+from bifrost.model.paths import expanded
 
 if TYPE_CHECKING:
     from bifrost.catalogue.access import Rule
@@ -179,13 +180,13 @@ class PublishingCalls(Asking):
             asset_id,
             asset.name,
             asset.asset_type,
-            _absolute(file_path),
-            metadata=dict(metadata or {}),
+            absolute(file_path),
+            metadata=_table(asset_id, "metadata", metadata),
             comment=comment,
             expected_version=expected_version,
             in_place=in_place,
             templated=is_pattern(file_path),
-            population_masks=dict(population_masks or {}),
+            population_masks=_table(asset_id, "population_masks", population_masks),
             kept=AS_IT_IS,
         )
         return self._publish([draft], idempotency_key, context).results[0]
@@ -410,17 +411,18 @@ def draft_of_new(
     from bifrost.publishing.names import id_of
     from bifrost.publishing.preparing import is_pattern
 
+    asset_id = id_of(asset_name) if asset_id is None else asset_id
     return Draft(
-        id_of(asset_name) if asset_id is None else asset_id,
+        asset_id,
         asset_name,
         asset_type,
-        _absolute(file_path),
-        metadata=dict(metadata or {}),
+        absolute(file_path),
+        metadata=_table(asset_id, "metadata", metadata),
         comment=comment,
         expected_version=0,
         in_place=in_place,
         templated=is_pattern(file_path),
-        population_masks=dict(population_masks or {}),
+        population_masks=_table(asset_id, "population_masks", population_masks),
     )
 
 
@@ -480,7 +482,25 @@ class Registration:
         return [reference_for(draft.asset_id) for draft in drafts]
 
 
-def _absolute(path: str | os.PathLike[str]) -> str:
+def absolute(path: str | os.PathLike[str]) -> str:
+    """
+    Return the path of a draft that *path*, as somebody wrote it, means.
+
+    Raises:
+        LocationException: it is empty, which in a draft stands for a version without a file.
+    """
     text = os.fspath(path)
+    if not text:
+        raise LocationException("no file is named: its path is empty", code=Code.FILE_MISSING)
     # What has a NUL is refused where the draft is checked.
-    return str(Path(text).expanduser().absolute()) if text and "\0" not in text else text
+    return str(expanded(text).absolute()) if "\0" not in text else text
+
+
+def _table(asset_id: str, field: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
+    from bifrost.catalogue.checks import invalid
+
+    try:
+        return dict(value or {})
+    except (TypeError, ValueError):
+        what = f"expected names with values, got {type(value).__name__}"
+        raise invalid(str(asset_id), field, what) from None

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bifrost.errors import ConfigurationError
+from bifrost.model.paths import expanded, expanded_setting
 from bifrost.replacing import replace_file
 
 PLUGIN_PATH: Final = "PXR_PLUGINPATH_NAME"
@@ -51,7 +52,7 @@ def library(environ: Mapping[str, str] | None = None) -> Path:
     """
     environ = os.environ if environ is None else environ
     named = environ.get(PLUGIN_DIR, "")
-    folder = Path(named).expanduser().absolute() if named else installed_folder()
+    folder = expanded_setting(PLUGIN_DIR, named).absolute() if named else installed_folder()
     for name in _LIBRARIES:
         if (folder / name).is_file():
             return folder / name
@@ -124,7 +125,7 @@ def description(
     wanted = normalised_schemes(schemes)
     path = library(environ)
     if output is not None:
-        folder = output.expanduser().absolute()
+        folder = expanded(output).absolute()
         _check_replaceable(folder / _PLUG_INFO)
         _write_to(folder, _content(wanted, path))
         return folder
