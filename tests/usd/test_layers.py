@@ -241,6 +241,30 @@ def test_what_the_catalogue_knows_stands_beside_it(host: Host, published) -> Non
     assert {**said, "status": "review"} == after
 
 
+def test_in_a_project_it_is_of_the_projects_own_asset(host: Host, published) -> None:
+    """
+    As the file is; and of the shared asset to everybody else, and where the project has none.
+    """
+    published(layer(value="1"))
+    published(layer(value="1"), "another.usda")
+    published(layer(value="2"))
+    published(layer(value="3"), "show:thing.usda")
+    context = Context(current_project="show")
+
+    def told(asset_id: str, context: Context | None = None) -> tuple[str, str]:
+        said = host.get_usd_layer_metadata(f"bifrost:///assets/{asset_id}", context=context)
+        return said["reference"], said["catalogue"]["asset_id"]
+
+    for _ in "told", "kept":
+        assert ("bifrost:///assets/show:thing.usda?version=1", "show:thing.usda") == told(
+            "thing.usda", context
+        )
+        assert ("bifrost:///assets/thing.usda?version=2", "thing.usda") == told("thing.usda")
+        assert ("bifrost:///assets/another.usda?version=1", "another.usda") == told(
+            "another.usda", context
+        )
+
+
 def test_who_may_not_open_an_asset_is_told_nothing(host: Host, show: Show, published) -> None:
     """
     Nor from what was kept for somebody who may.

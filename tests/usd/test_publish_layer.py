@@ -588,6 +588,27 @@ class TestWorkingCopies:
         assert ["leaf?version=2", "root?version=1"] == names(made)
         assert [("leaf", "2", "reference"), ("mid", "1", "reference")] == needs("root", 1)
 
+    @pytest.mark.parametrize("in_place", [False, True])
+    def test_one_that_a_project_has_of_its_own_is_of_that(
+        self, shot: str, tmp_path: Path, in_place: bool
+    ) -> None:
+        """
+        Its file is never published over the shared asset.
+        """
+        context = Context(current_project="other, show")
+        source = tmp_path / "leaf of the show.usda"
+        source.write_text(text("leaf", more="    double own = 1\n"))
+        bifrost_host.register_asset("prop", "leaf", source, asset_id="show:leaf", in_place=in_place)
+
+        path = bifrost_host.working_copy(LEAF, tmp_path / "work", context=context)
+        shared = bifrost_host.working_copy(MID, tmp_path / "shared", context=context)
+        for each, name in ((path, "leaf"), (shared, "mid")):
+            each.write_text(text(name, more="    double edited = 1\n"))
+
+        assert ["show:leaf?version=2"] == names(publish(path, context=context))
+        assert ["mid?version=2"] == names(publish(shared, context=context))
+        assert 1 == bifrost_host.get_version(LEAF)
+
     def test_it_goes_on_from_what_was_published(self, shot: str, tmp_path: Path) -> None:
         path = bifrost_host.working_copy(LEAF, tmp_path / "work")
         numbers = []

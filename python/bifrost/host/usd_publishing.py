@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bifrost.context import Context
+from bifrost.context import Context, effective
 from bifrost.errors import Code, InvalidTraitsException, LocationException
 from bifrost.host.asking import Asking, parsed
 from bifrost.host.recording import recorded
@@ -139,7 +139,8 @@ class UsdPublishingCalls(Asking):
         publishes it as the next one. Nothing in *directory* is written over.
 
         Args:
-            asset_uri: The asset; where it floats, the version that the context says.
+            asset_uri: The asset; where it floats, the version that the context says. In a project the
+                copy is of the project's own asset, where it has one.
             directory: A folder, made if needed.
             context: Who asks.
 
@@ -149,10 +150,12 @@ class UsdPublishingCalls(Asking):
             StorageException: files of such names are there, or can't be written.
         """
         self.session.own_catalogue("working_copy")
-        from bifrost.usd import working_copies
+        from bifrost.usd import layers, working_copies
 
-        asset_id = parsed(asset_uri).asset_id
+        parsed(asset_uri)
         found = self._one(Operation.RESOLVE, asset_uri, context)
+        projects = effective(context).projects
+        asset_id = layers.meant(self.session, asset_uri, found, projects)
         if found.templated:
             raise LocationException(
                 f"{reference_for(asset_id)} is a set of files: copy {found.path}",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import time
 from typing import Any, Final
@@ -27,6 +27,7 @@ from bifrost.model.entity_reference import (
 )
 from bifrost.model.paths import path_of
 from bifrost.model.permissions import User, name_of
+from bifrost.model.projects import candidates
 from bifrost.model.resolution import Resolution
 from bifrost.pipeline.cache import subject_of
 from bifrost.session import Session
@@ -70,14 +71,17 @@ def metadata(
         LocationException: the file is not there.
         CatalogueError: the catalogue can't be asked.
     """
+    read = content(session, asset_uri, resolution)
+    known = facts(session, asset_uri, resolution, who, user)
+    asset_id = known["asset_id"] if known else None
     return {
-        "reference": pinned(asset_uri, resolution),
+        "reference": pinned(asset_uri, resolution, asset_id),
         "path": resolution.path,
         "name": resolution.name,
         "version": resolution.version,
         "manager": resolution.manager,
-        **content(session, asset_uri, resolution),
-        "catalogue": facts(session, asset_uri, resolution, who, user),
+        **read,
+        "catalogue": known,
     }
 
 
@@ -104,7 +108,8 @@ def facts(
     Return what our own catalogue knows of the version; None where it isn't asked or may not be read.
 
     `asset_id`, `number`, `name`, `asset_type`, `created` (ISO 8601, UTC), `created_by`, `comment`,
-    `checksum`, `mime_type`, `metadata`, `status`, `deprecated`. Three round trips, none from a cache.
+    `checksum`, `mime_type`, `metadata`, `status`, `deprecated`. Three round trips, four where projects
+    have assets of their own, none from a cache.
 
     Raises:
         CatalogueError: the catalogue can't be asked.
@@ -113,21 +118,50 @@ def facts(
         return None
     scope = f"{who.scope}\0{name_of(user)}"
     key = _key(session, _FACTS, scope, asset_uri, resolution)
-    asset_id = parse(without_format_args(asset_uri)).asset_id
-    found = _remembered(
-        session, key, lambda: {"facts": _facts(session, asset_id, resolution.version, user)}
-    )
-    told: dict[str, Any] | None = found["facts"]
+
+    def asked() -> dict[str, Any]:
+        asset_id = meant(session, asset_uri, resolution, who.projects)
+        return {"facts": _facts(session, asset_id, resolution.version, user)}
+
+    told: dict[str, Any] | None = _remembered(session, key, asked)["facts"]
     return told
 
 
-def pinned(asset_uri: str, resolution: Resolution) -> str:
-    """Return the reference to the very version that was resolved to, where there is one."""
+def meant(session: Session, asset_uri: str, resolution: Resolution, projects: Sequence[str]) -> str:
+    """
+    Return the id of the asset of our own catalogue that *asset_uri* resolved to.
+
+    That is the one that it names, or the one that one of *projects* has in place of it.
+
+    Raises:
+        CatalogueError: the catalogue can't be asked.
+    """
+    from bifrost.catalogue import VersionRecord
+    from bifrost.catalogue.records import file_of
+
+    asked = parse(without_format_args(asset_uri)).asset_id
+    ids = candidates(asked, projects)
+    if len(ids) == 1:
+        return asked
+    outcomes = session.catalogue.resolve([(each, resolution.version) for each in ids])
+    there = [each for each in outcomes if isinstance(each, VersionRecord)]
+    path = Path(resolution.path)
+    # A representation's file is none of theirs.
+    theirs = [each for each in there if file_of(each.location) == path] or there
+    return theirs[0].asset_id if theirs else asked
+
+
+def pinned(asset_uri: str, resolution: Resolution, asset_id: str | None = None) -> str:
+    """
+    Return the reference to the very version that was resolved to, where there is one.
+
+    Of the asset *asset_id*, where that is not the one that *asset_uri* names.
+    """
     reference = without_format_args(asset_uri)
     if not is_asset_reference(reference) or not resolution.version.isdecimal():
         return reference
     asked = parse(reference)
-    return reference_for(asked.asset_id, resolution.version, asked.representation)
+    return reference_for(asset_id or asked.asset_id, resolution.version, asked.representation)
 
 
 def _facts(session: Session, asset_id: str, version: str, user: User) -> dict[str, Any] | None:
