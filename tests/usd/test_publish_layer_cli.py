@@ -101,3 +101,36 @@ def test_references_in_it_resolve_without_a_prepared_environment(
     )  # fmt: skip
 
     assert ("bifrost:///assets/shot?version=1\n", "") == (done.stdout, done.stderr)
+
+
+INTERRUPTED = """
+import os, signal, sys
+from bifrost.cli.main import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's is ignored
+left = [sys.argv[1]]
+
+def interrupt(event, arguments):
+    if event == "import" and arguments[0] in left:
+        left.clear()
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.addaudithook(interrupt)
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["pxr.Gf", "pxr.Sdf._sdf", "pxr.Usd", "bifrost.usd.layer_publishing"]
+)
+def test_an_interrupt_while_usd_loads_is_kept(file: Path, run_python, module: str) -> None:
+    """
+    C++ that loads a module by Python drops the exception: nothing is published all the same.
+    """
+    arguments = "usd", "publish", file, f"{HAT}?type=prop", "--no-thumbnails"
+
+    done = run_python(INTERRUPTED, module, *arguments, check=False)
+
+    assert (130, "") == (done.returncode, done.stdout)
+    assert "" == done.stderr.strip()
+    assert not bifrost_host.entity_exists(HAT)

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import click
 
+from bifrost.cli.interrupts import hold_while_usd_loads
 from bifrost.control_characters import in_one_line
 from bifrost.errors import AssetException, BifrostError
 from bifrost.redaction import redacted
@@ -178,6 +179,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     What went wrong is one line on stderr. `BIFROST_DEBUG=1` adds the traceback.
     """
+    hold_while_usd_loads()
     code = run(arguments)
     # A reader that is gone (`bifrost usd tree … | head`) is no trouble of ours, nor is it at exit,
     # where the interpreter would complain about what it could not flush.
