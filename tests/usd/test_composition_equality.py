@@ -59,8 +59,13 @@ Compare = Callable[..., dict[str, object]]
 def compare(run_python, tmp_path: Path) -> Compare:
     """Ingest a folder and open *roots* both ways; unless they are equal the test fails."""
 
-    def run(folder: Path, roots: Sequence[str], *, pin: bool = False) -> dict[str, object]:
-        out = tmp_path / "out"
+    def run(
+        folder: Path,
+        roots: Sequence[str],
+        *,
+        pin: bool = False,
+        out: Path = tmp_path / "out",
+    ) -> dict[str, object]:
         done = run_python(COMPARE, folder, out, "pin" if pin else "float", *roots)
         answer = json.loads(done.stdout)
         for root, found in answer["found"].items():
@@ -216,6 +221,37 @@ def test_search_paths_absolute_paths_and_paths_out_of_the_folder(
 
     assert [["sub/root.usda", "./gone.usda"]] == answer["report"]["missing"]
     assert 3 == len(answer["report"]["outside"])
+
+
+SAMPLED = 'def "{0}"\n{{\n    double x.timeSamples = {{\n        1: 1,\n    }}\n}}\n'
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("../out_of/a.usda", "{tmp}/out_of/a.usda"),
+        ("../out_of/a.usda", "../out_of/../out_of/a.usda"),
+        ("./a.usda", "a.usda"),
+        ("./a.usda", "{tmp}/folder/a.usda"),
+    ],
+)
+def test_a_sublayer_by_two_paths_keeps_both_and_each_its_offset(
+    compare: Compare, tmp_path: Path, first: str, second: str
+) -> None:
+    """Sdf takes no path into a list twice: what would become the same is spelled apart."""
+    folder = tmp_path / "folder"
+    write(tmp_path / "out_of/a.usda", SAMPLED.format("A"))
+    write(folder / "a.usda", SAMPLED.format("A"))
+    write(folder / "z.usda", SAMPLED.format("Z"))
+    second = second.format(tmp=tmp_path)
+    paths = f"@{first}@ (offset = 10), @{second}@ (offset = 20), @./z.usda@ (offset = 100)"
+    write(folder / "root.usda", f"(\n    subLayers = [{paths}]\n)\n")
+    answer = compare(folder, ["root.usda"])
+    copied = Sdf.Layer.OpenAsAnonymous(str(tmp_path / "out/root.usda"))
+
+    assert [10, 20, 100] == [each.offset for each in copied.subLayerOffsets]
+    is_inside = "out_of" not in first
+    assert is_inside == any("already" in why for _, _, why in answer["report"]["untouched"])
 
 
 @pytest.mark.parametrize("pin", [False, True], ids=["floating", "pinned"])

@@ -373,6 +373,32 @@ def test_nothing_but_the_paths_differs(tmp_path: Path, extension: str) -> None:
     assert expected.ExportToString() == written.ExportToString()
 
 
+def test_a_sublayer_that_would_be_lost_is_an_error(tmp_path: Path) -> None:
+    """And no offset of one lands on another."""
+    source = tmp_path / "source.usda"
+    source.write_text("#usda 1.0\n(\n    subLayers = [@a.usda@ (offset = 1), @b.usda@]\n)\n")
+
+    with pytest.raises(OSError, match="only one"):
+        rewrite(str(source), str(tmp_path / "target.usda"), {"a.usda": "b.usda"})
+    assert not (tmp_path / "target.usda").exists()
+
+
+def test_a_sublayer_that_is_a_reference_already_stays_a_path(
+    catalogue: Catalogue, folder: Path, out: Path
+) -> None:
+    """A layer of which somebody has rewritten one line: from the copy the path leads to the same."""
+    layer(folder / "a.usda")
+    layer(folder / "z.usda")
+    text = f"subLayers = [@{PREFIX}a.usda@, @./a.usda@ (offset = 20), @./z.usda@ (offset = 100)]"
+    (folder / "root.usda").write_text(f"#usda 1.0\n(\n    {text}\n)\n")
+    report = ingest(folder, catalogue, rewrite=out)
+    copied = Sdf.Layer.OpenAsAnonymous(str(out / "root.usda"))
+
+    assert [f"{PREFIX}a.usda", "./a.usda", f"{PREFIX}z.usda"] == list(copied.subLayerPaths)
+    assert [0, 20, 100] == [each.offset for each in copied.subLayerOffsets]
+    assert [("root.usda", "./a.usda")] == [each[:2] for each in report.untouched]
+
+
 def test_types_and_gaps_in_metadata_survive(tmp_path: Path) -> None:
     """Python can't tell a float from a double; USD's own rewriting drops empty elements."""
     source = tmp_path / "source.usda"

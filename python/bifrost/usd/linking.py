@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import posixpath
+from collections.abc import Container, Iterator, Mapping
 from functools import cached_property
 
 from bifrost.catalogue import Catalogue, Dependency, VersionRecord
@@ -50,6 +51,11 @@ class Linking:
 
     def edits(self, layer: str) -> dict[str, str]:
         """Return the new asset paths of a layer's copy, by authored ones."""
+        edits = self._wanted(layer)
+        edits.update(self._sublayers_again(layer, edits))
+        return {path: new for path, new in edits.items() if path != new}
+
+    def _wanted(self, layer: str) -> dict[str, str]:
         links = self._survey.links.get(layer, ())
         edits: dict[str, str] = {}
         for link in links if links and is_writable(layer) else ():
@@ -60,8 +66,7 @@ class Linking:
                 edits[link.path] = self._reference(layer, target.name) + target.tail
             elif target.where is Where.OUTSIDE and not target.searched:
                 edits[link.path] = target.name + target.tail
-        again = self._sublayers_again(layer)
-        return {path: new for path, new in edits.items() if path != new and path not in again}
+        return edits
 
     def dependencies(self, layer: str) -> list[Dependency]:
         """Return what a layer depends on, each once for each kind."""
@@ -94,13 +99,13 @@ class Linking:
     def untouched(self, *, copied: bool) -> Iterator[tuple[str, str, str]]:
         """Yield (layer, path, reason) of what can't be rewritten, or not be pinned."""
         for layer, links in self._survey.links.items():
-            again = self._sublayers_again(layer)
+            again = self._sublayers_again(layer, self._wanted(layer)) if copied else {}
             for link in links:
                 if is_expression(link.path):
                     yield layer, link.path, "a variable expression: its meaning is up to the stage"
                 elif copied and link.names and not is_writable(layer):
                     yield layer, link.path, f"USD can't write .{extension(layer)} files"
-                elif copied and link.path in again:
+                elif link.names and link.path in again:
                     yield layer, link.path, "a sublayer that is there already, by another path"
                 elif self._is_floating(layer, link):
                     yield layer, link.path, "part of a circle of files: it floats"
@@ -136,22 +141,22 @@ class Linking:
     def _new_ids(self) -> frozenset[str]:
         return frozenset(self._ids.values())
 
-    def _sublayers_again(self, layer: str) -> set[str]:
+    def _sublayers_again(self, layer: str, edits: Mapping[str, str]) -> dict[str, str]:
         """
-        Return second paths of one sublayer; they stay, for Sdf takes no path into a list twice.
+        Return other new paths for sublayers whose own the list has already; Sdf takes none twice.
 
-        From the copy they lead to the copy's file, which is the reference's.
+        They stay paths, to the copy's file where that is the reference's.
         """
-        first: dict[tuple[str, ...], str] = {}
-        sublayers = (
-            link for link in self._survey.links.get(layer, ()) if link.kind is Kind.SUBLAYER
-        )
-        return {
-            link.path
-            for link in sublayers
-            if link.names
-            and first.setdefault((*link.names, link.target.tail), link.path) != link.path
-        }
+        links = [each for each in self._survey.links.get(layer, ()) if each.kind is Kind.SUBLAYER]
+        taken = {link.path for link in links if edits.get(link.path, link.path) == link.path}
+        again: dict[str, str] = {}
+        for link in links:
+            new = edits.get(link.path, link.path)
+            if new != link.path and new in taken:
+                path = new if link.target.where is Where.OUTSIDE else _path_in_copy(layer, link)
+                new = again[link.path] = _spelled(path, taken)
+            taken.add(new)
+        return again
 
     def _clip_edits(self, layer: str, link: Link) -> Iterator[tuple[str, str]]:
         frames = {path: name for path, name in link.frames.items() if name in self._ids}
@@ -182,6 +187,21 @@ class Linking:
 
 def _as_id(name: str) -> str:
     return name.replace("/", ".")
+
+
+def _path_in_copy(layer: str, link: Link) -> str:
+    """Return a path from *layer* to what *link* leads to, in a tree of the folder's names."""
+    if link.path.startswith(("./", "../")):
+        return link.path
+    relative = posixpath.relpath(link.target.name, posix_directory(layer) or ".")
+    return f"./{relative}{link.target.tail}"
+
+
+def _spelled(path: str, taken: Container[str]) -> str:
+    """Return *path* as none of those *taken* is spelled; USD takes the dots out again."""
+    while path in taken:
+        path = f"/.{path}" if path.startswith("/") else f"./{path}"
+    return path
 
 
 def _template_name(link: Link) -> str:

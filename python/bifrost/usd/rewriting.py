@@ -51,7 +51,7 @@ def rewrite(source: str, target: str, paths: Mapping[str, str]) -> list[str]:
 
     Raises:
         pxr.Tf.ErrorException: the layer can't be read.
-        OSError: the file can't be written.
+        OSError: the file can't be written, or would have one sublayer twice.
     """
     layer = Sdf.Layer.OpenAsAnonymous(source)
     left: list[str] = []
@@ -65,6 +65,8 @@ def rewrite(source: str, target: str, paths: Mapping[str, str]) -> list[str]:
         return placeholders[path] if path in placeholders else paths.get(path, path)
 
     UsdUtils.ModifyAssetPaths(layer, new_path, keepEmptyPathsInArrays=True)
+    if len(layer.subLayerPaths) != len(offsets):
+        raise OSError(f"{target}: two of its sublayers would have one path, and Sdf keeps only one")
     for number, offset in enumerate(offsets):
         layer.subLayerOffsets[number] = offset
     for path, key, entry, value in gaps:
