@@ -378,6 +378,45 @@ def test_clip_templates(
     assert [] == answer["report"]["untouched"]
 
 
+@pytest.mark.parametrize("pin", [False, True], ids=["floating", "pinned"])
+@pytest.mark.parametrize("gap", [False, True], ids=["whole", "gap"])
+@pytest.mark.parametrize("place", ["../cache", "./linked"])
+def test_clips_out_of_the_folder(
+    compare: Compare, tmp_path: Path, place: str, gap: bool, pin: bool
+) -> None:
+    """By a relative path, or by a link: their template becomes absolute."""
+    folder, cache = tmp_path / "folder", tmp_path / "cache"
+    write(cache / "manifest.usda", 'over "Model"\n{\n    double x\n}\n')
+    for time in (1, 3) if gap else (1, 2, 3):
+        samples = f"        {time}: {time * 10},\n"
+        write(
+            cache / f"p.{time:03}.00.usda",
+            f'over "Model"\n{{\n    double x.timeSamples = {{\n{samples}    }}\n}}\n',
+        )
+    text = CLIPS.replace("./clips", place).replace("OFFSET", "").replace("= 0.5", "= 1")
+    write(folder / "declared.usda", 'def "Model"\n{\n    double x\n}\n')
+    write(folder / "model.usda", text)
+    (folder / "linked").symlink_to(cache)
+    answer = compare(folder, ["model.usda"], pin=pin, out=tmp_path / "far/from/it")
+
+    assert ["model.usda", f"{place}/p.###.##.usda"] in answer["report"]["outside"]
+    assert [] == answer["report"]["missing"]
+    assert [] == answer["report"]["untouched"]
+
+
+def test_a_link_round_in_a_circle_leads_to_the_folders_own_file(
+    compare: Compare, tmp_path: Path
+) -> None:
+    """The scan does not follow it; a path may."""
+    folder = tmp_path / "folder"
+    write(folder / "a.usda", LEAF.format("a"))
+    write(folder / "shots/root.usda", arcs("./show/a.usda"))
+    (folder / "shots/show").symlink_to("..")
+    answer = compare(folder, ["shots/root.usda"])
+
+    assert [] == answer["report"]["outside"]
+
+
 def test_expressions_mean_the_same_in_the_copy(compare: Compare, tmp_path: Path) -> None:
     """Left as they are, for the copy's tree is the folder's."""
     folder = tmp_path / "folder"

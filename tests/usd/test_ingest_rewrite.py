@@ -205,14 +205,23 @@ def test_pinned_references_in_a_circle_float_and_are_reported(
 def test_paths_out_of_the_folder_become_absolute(
     catalogue: Catalogue, folder: Path, out: Path, tmp_path: Path
 ) -> None:
-    """Relative ones would lead elsewhere from the copy."""
+    """Relative ones would lead elsewhere from the copy, also those to directories and to nothing."""
     outside = layer(tmp_path / "outside.usda")
-    layer(folder / "sub/root.usda", "../../outside.usda", "../../gone.usda")
+    (tmp_path / "tiles/1001").mkdir(parents=True)
+    (folder / "linked").symlink_to(tmp_path / "tiles")
+    names = ["outside.usda", "gone.usda", "tiles", "tiles/<UDIM>/a.png"]
+    linked = ["./linked", "./linked/gone.usda"]
+    layer(folder / "root.usda", *(f"../{name}" for name in names), *linked, "./gone.usda")
     report = ingest(folder, catalogue, rewrite=out)
 
-    assert {str(outside), "../../gone.usda"} == set(held(out / "sub/root.usda"))
-    assert (("sub/root.usda", "../../outside.usda"),) == report.outside
-    assert (("sub/root.usda", "../../gone.usda"),) == report.missing
+    absolute = {str(tmp_path / name) for name in names} | {
+        str(folder / name[2:]) for name in linked
+    }
+    assert absolute | {"./gone.usda"} == set(held(out / "root.usda"))
+    assert str(outside) in absolute
+    assert {"../outside.usda", "../tiles", "./linked"} == {path for _, path in report.outside}
+    missing = {"../gone.usda", "../tiles/<UDIM>/a.png", "./gone.usda", "./linked/gone.usda"}
+    assert missing == {path for _, path in report.missing}
 
 
 def test_package_paths_and_format_arguments_stay_behind_the_reference(

@@ -117,7 +117,7 @@ def _summary(report: IngestReport) -> Iterator[str]:
     yield f"  unchanged     {report.unchanged}"
     yield f"  dependencies  {report.dependencies}"
     yield f"  seconds       {report.seconds:.2f}"
-    yield from _listed("missing, left as they are", (_at(*each) for each in report.missing))
+    yield from _listed("missing", (_at(*each) for each in report.missing))
     yield from _listed("lead out of the folder", (_at(*each) for each in report.outside))
     yield from _listed("not rewritten", (_at(*each) for each in report.untouched))
     yield from _listed("can't be read", (f"{name}: {why}" for name, why in report.unreadable))

@@ -29,6 +29,10 @@ UDIM: Final = "<UDIM>"
 _TILE: Final = "1(?:0(?:0[1-9]|[1-9][0-9])|100)"
 """1001 to 1100, the tiles that `UsdShadeUdimUtils` looks for."""
 
+_FRAME_NUMBER: Final = r"(?:\\#)+"
+"""What stands, in an escaped clip template, for a frame's number."""
+_FRAME: Final = "-?[0-9]+"
+
 _FORMAT_ARGS: Final = ":SDF_FORMAT_ARGS:"
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _MAX_ID_BYTES: Final = 480
@@ -41,11 +45,11 @@ class Where(Enum):
     INSIDE = "inside"
     """To a file of the folder, or to tiles or frames in it."""
     OUTSIDE = "outside"
-    """To a file that exists and is none of the folder's."""
+    """To a file that exists and is none of the folder's, or to a directory out of it."""
     MISSING = "missing"
     """To nothing."""
     OPAQUE = "opaque"
-    """To something that this module has no business with: a URI, an expression, a directory."""
+    """To what this module has no business with: a URI, an expression, a directory in the folder."""
 
 
 class Target(NamedTuple):
@@ -55,7 +59,7 @@ class Target(NamedTuple):
     Attributes:
         where: Where it leads.
         name: For `INSIDE` the file's name in the folder, a pattern for UDIM tiles; for `OUTSIDE`
-            the absolute path; else the path as authored.
+            and `MISSING` the absolute path; else the path as authored.
         tail: What follows the file in the path: `[path in a package]`, file format arguments.
         searched: Whether the search path found it, so that it needs no anchor.
     """
@@ -98,7 +102,7 @@ class Folder:
         ]
         found = self._scan("", (self._real_root,))
         self.files = {file.name: file for file in sorted(found)}
-        self._kinds: dict[str, Where] = {}
+        self._elsewhere: dict[str, tuple[Where, str]] = {}
         self._matches: dict[str, list[str]] = {}
 
     def path(self, name: str) -> str:
@@ -110,12 +114,24 @@ class Folder:
         base, tail = split_path(path)
         if not base or is_expression(path) or is_uri(base):
             return Target(Where.OPAQUE, path)
-        missing = Target(Where.MISSING, path)
+        first = ""
         for searched, candidate in self._candidates(base, layer):
             where, name = self._look_up(candidate)
             if where is not Where.MISSING:
                 return Target(where, name, tail, searched)
-        return missing
+            first = first or candidate
+        return Target(Where.MISSING, first, tail)
+
+    def locate_frames(self, template: str, layer: str) -> Target:
+        """Return where a value clip template leads that stands for no file of the folder."""
+        path = self._template_path(template, layer)
+        there = matching(path, _FRAME_NUMBER, _FRAME)
+        return Target(Where.OUTSIDE if there else Where.MISSING, path)
+
+    def leaves(self, path: str) -> bool:
+        """Whether an absolute *path* leads out of the folder, by its text or by a link."""
+        real = os.path.realpath(path)
+        return os.path.commonpath((real, self._real_root)) != self._real_root
 
     def tiles(self, pattern: str) -> list[str]:
         """Return the names of the files that a `<UDIM>` pattern stands for, sorted."""
@@ -127,11 +143,17 @@ class Folder:
 
         Keys are paths of the form that USD derives from the template, values names in the folder.
         """
-        directory, slash, base = template.rpartition("/")
-        place = os.path.normpath(os.path.join(self.root, posix_directory(layer), directory))
-        pattern = self._name_of(os.path.join(place, base))
-        names = self._matching(pattern, r"(?:\\#)+", r"-?[0-9]+")
+        directory, slash, _ = template.rpartition("/")
+        path = self._template_path(template, layer)
+        names = self._matching(self._name_of(path), _FRAME_NUMBER, _FRAME) or self._matching(
+            self._real_name_of(path), _FRAME_NUMBER, _FRAME
+        )
         return {directory + slash + name.rpartition("/")[2]: name for name in names}
+
+    def _template_path(self, template: str, layer: str) -> str:
+        directory, _, base = template.rpartition("/")
+        place = os.path.normpath(os.path.join(self.root, posix_directory(layer), directory))
+        return os.path.join(place, base)
 
     def _scan(self, name: str, above: tuple[str, ...]) -> Iterator[SourceFile]:
         for entry in self._entries(name):
@@ -184,27 +206,35 @@ class Folder:
 
     def _look_up(self, path: str) -> tuple[Where, str]:
         name = self._name_of(path)
-        if name in self.files or (UDIM in name and self.tiles(name)):
+        if self._is_file(name):
             return Where.INSIDE, name
-        return self._on_disk(path), path
+        if path not in self._elsewhere:
+            self._elsewhere[path] = self._look_up_elsewhere(path)
+        return self._elsewhere[path]
+
+    def _look_up_elsewhere(self, path: str) -> tuple[Where, str]:
+        # By a link that the scan did not follow, since it leads round in a circle.
+        name = self._real_name_of(path)
+        if self._is_file(name):
+            return Where.INSIDE, name
+        if os.path.isdir(path):
+            return (Where.OUTSIDE if self.leaves(path) else Where.OPAQUE), path
+        there = os.path.exists(path) or (UDIM in path and has_tiles(path))
+        return (Where.OUTSIDE if there else Where.MISSING), path
+
+    def _is_file(self, name: str) -> bool:
+        return name in self.files or (UDIM in name and bool(self.tiles(name)))
 
     def _name_of(self, path: str) -> str:
         prefix = self.root + os.sep
         if path.startswith(prefix):
             return path[len(prefix) :].replace(os.sep, "/")
+        return self._real_name_of(path)
+
+    def _real_name_of(self, path: str) -> str:
         # The same folder under another name: a mount, or a link on the way to it.
         real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         return os.path.relpath(real, self._real_root).replace(os.sep, "/")
-
-    def _on_disk(self, path: str) -> Where:
-        if path not in self._kinds:
-            if os.path.isdir(path):
-                self._kinds[path] = Where.OPAQUE
-            elif os.path.exists(path) or (UDIM in path and has_tiles(path)):
-                self._kinds[path] = Where.OUTSIDE
-            else:
-                self._kinds[path] = Where.MISSING
-        return self._kinds[path]
 
     def _matching(self, pattern: str, placeholder: str, replacement: str) -> list[str]:
         if pattern not in self._matches:

@@ -54,7 +54,8 @@ class IngestReport:
         unchanged: How many assets have the content and the dependencies they had before.
         dependencies: How many dependencies the assets' newest versions have.
         roots: Layers that name others and that none names: what one would open.
-        missing: (layer, path) of the paths that lead to nothing. They stay as they are.
+        missing: (layer, path) of the paths that lead to nothing. They stay as they are, but that the
+            copy has those absolute that lead out of the folder.
         outside: (layer, path) of the paths that lead out of the folder. The copy has them absolute.
         untouched: (layer, path, reason) of the paths that are neither, and could not be rewritten,
             or not be pinned.

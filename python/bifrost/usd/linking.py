@@ -15,7 +15,7 @@ from bifrost.model.entity_reference import (
     reference_for,
 )
 from bifrost.usd.arcs import Kind, is_expression
-from bifrost.usd.folder import Where, posix_directory, split_path
+from bifrost.usd.folder import Target, Where, posix_directory, split_path
 from bifrost.usd.ordering import cycles, levels
 from bifrost.usd.survey import Link, Survey, extension, is_writable
 
@@ -64,9 +64,16 @@ class Linking:
                 edits.update(self._clip_edits(layer, link))
             elif target.where is Where.INSIDE and target.name in self._ids:
                 edits[link.path] = self._reference(layer, target.name) + target.tail
-            elif target.where is Where.OUTSIDE and not target.searched:
-                edits[link.path] = target.name + target.tail
+            elif absolute := self._absolute(target):
+                edits[link.path] = absolute + target.tail
         return edits
+
+    def _absolute(self, target: Target) -> str:
+        """Return the absolute path that a path out of the folder becomes in the copy, or ""."""
+        if target.where is Where.OUTSIDE:
+            return "" if target.searched else target.name
+        leaves = target.where is Where.MISSING and self._survey.folder.leaves(target.name)
+        return target.name if leaves else ""
 
     def dependencies(self, layer: str) -> list[Dependency]:
         """Return what a layer depends on, each once for each kind."""
@@ -103,7 +110,7 @@ class Linking:
             for link in links:
                 if is_expression(link.path):
                     yield layer, link.path, "a variable expression: its meaning is up to the stage"
-                elif copied and link.names and not is_writable(layer):
+                elif copied and not is_writable(layer) and self._is_edited(link):
                     yield layer, link.path, f"USD can't write .{extension(layer)} files"
                 elif link.names and link.path in again:
                     yield layer, link.path, "a sublayer that is there already, by another path"
@@ -114,6 +121,9 @@ class Linking:
         """Return the layers that name others and that none names: what one would open."""
         named = {other for name, used in self.graph.items() for other in used if other != name}
         return sorted(name for name in self._survey.links if self.graph[name] and name not in named)
+
+    def _is_edited(self, link: Link) -> bool:
+        return bool(link.names or self._absolute(link.target))
 
     def _links(self) -> Iterator[tuple[str, Link]]:
         return ((name, link) for name, links in self._survey.links.items() for link in links)
@@ -153,7 +163,7 @@ class Linking:
         for link in links:
             new = edits.get(link.path, link.path)
             if new != link.path and new in taken:
-                path = new if link.target.where is Where.OUTSIDE else _path_in_copy(layer, link)
+                path = _path_in_copy(layer, link) if link.names else new
                 new = again[link.path] = _spelled(path, taken)
             taken.add(new)
         return again
@@ -191,10 +201,12 @@ def _as_id(name: str) -> str:
 
 def _path_in_copy(layer: str, link: Link) -> str:
     """Return a path from *layer* to what *link* leads to, in a tree of the folder's names."""
-    if link.path.startswith(("./", "../")):
+    directory = posix_directory(layer)
+    base = link.path.removesuffix(link.target.tail)
+    is_anchored = base.startswith(("./", "../"))
+    if is_anchored and posixpath.normpath(posixpath.join(directory, base)) == link.target.name:
         return link.path
-    relative = posixpath.relpath(link.target.name, posix_directory(layer) or ".")
-    return f"./{relative}{link.target.tail}"
+    return f"./{posixpath.relpath(link.target.name, directory or '.')}{link.target.tail}"
 
 
 def _spelled(path: str, taken: Container[str]) -> str:

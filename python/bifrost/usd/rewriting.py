@@ -26,6 +26,7 @@ from bifrost.usd.arcs import (
     metadata,
     uses,
 )
+from bifrost.usd.folder import is_uri
 
 _CRATE: Final = b"PXR-USDC"
 _PLACEHOLDER: Final = "bifrost-placeholder:"
@@ -155,8 +156,9 @@ def _clip_set(
         return rewritten
     derived = frames(clip_set)
     found = [frame for frame in derived or () if frame.path in paths]
-    # A template would ask the resolver for every frame that isn't there, and warn about each.
-    if template in paths and (derived is None or len(found) == len(derived)):
+    # A reference would ask the resolver for every frame that isn't there, and warn about each.
+    is_plain = not is_uri(paths.get(template, template))
+    if template in paths and (is_plain or derived is None or len(found) == len(derived)):
         rewritten[CLIP_TEMPLATE] = paths[template]
     elif found:
         _write_out(rewritten, found, paths)

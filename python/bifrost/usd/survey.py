@@ -38,7 +38,7 @@ class Link(NamedTuple):
     Attributes:
         path: As authored.
         kind: What it is for.
-        target: What it leads to; for the template of value clips, the template again.
+        target: What it leads to; for the template of value clips in the folder, the template again.
         frames: For such a template the names of its files, by the paths that USD derives from it.
     """
 
@@ -163,8 +163,10 @@ def _link(folder: Folder, use: AssetPathUse, layer: str) -> Link:
         return Link(use.path, use.kind, folder.locate(use.path, layer), {})
     template, tail = split_path(use.path)
     frames = {path + tail: name for path, name in folder.frames(template, layer).items()}
-    where = Where.INSIDE if frames else Where.MISSING
-    return Link(use.path, use.kind, Target(where, use.path, tail), frames)
+    if frames:
+        return Link(use.path, use.kind, Target(Where.INSIDE, use.path, tail), frames)
+    target = folder.locate_frames(template, layer)
+    return Link(use.path, use.kind, target._replace(tail=tail), frames)
 
 
 def _patterns(
