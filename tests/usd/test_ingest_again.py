@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from pxr import Sdf
 
 from bifrost.errors import AssetNotFoundException, ConfigurationError
 from bifrost.host import BifrostHostInterface
 from bifrost.session import current
 from bifrost.testing.show import layer
+from bifrost.usd.arcs import asset_paths
 from bifrost.usd.ingest import ingest
 
 
@@ -78,3 +80,58 @@ def test_what_is_no_regular_file_is_left_out_and_said(folder: Path, tmp_path: Pa
     report = ingest(folder, current().catalogue, rewrite=tmp_path / "out")
 
     assert ("pipe.usda", "no regular file") in [tuple(each) for each in report.left_out]
+
+
+def held(path: Path) -> list[str]:
+    """Return the paths that the layer *path* holds."""
+    return [use.path for use in asset_paths(Sdf.Layer.OpenAsAnonymous(str(path)))]
+
+
+def test_what_is_gone_from_the_folder_stays_in_the_copy_and_no_path_leads_there(
+    folder: Path, tmp_path: Path
+) -> None:
+    """
+    Its versions may be named elsewhere; in the copy it is as missing as in the folder, and that is said.
+    """
+    out = tmp_path / "out"
+    for name in ("t.1001.png", "t.1002.png", "s.1001.png", "c.1.usda", "c.2.usda"):
+        (folder / name).write_text("#usda 1.0\n")
+    clips = 'clips = {\n dictionary default = {\n string templateAssetPath = "./c.#.usda"\n }\n}'
+    (folder / "root.usda").write_text(
+        "#usda 1.0\n(\n    subLayers = [@./a.usda@]\n)\n"
+        f'def "P" (\n{clips}\n) {{\n    asset s = @./s.<UDIM>.png@\n'
+        "    asset t = @./t.<UDIM>.png@\n}\n"
+    )
+    ingest(folder, current().catalogue, rewrite=out)
+    for name in ("a.usda", "t.1002.png", "s.1001.png", "c.2.usda"):
+        (folder / name).unlink()
+    report = ingest(folder, current().catalogue, rewrite=out)
+
+    assert (out / "a.usda").is_file()
+    assert {str(folder / "a.usda"), str(folder / "s.<UDIM>.png")} <= set(held(out / "root.usda"))
+    assert {("root.usda", "./a.usda"), ("root.usda", "./s.<UDIM>.png")} == set(report.missing)
+    assert {"./a.usda", "./s.<UDIM>.png", "./t.<UDIM>.png", "./c.#.usda"} == {
+        path for _, path, why in report.untouched if "still has" in why
+    }
+    assert 0 == ingest(folder, current().catalogue, rewrite=out).new_versions
+
+
+def test_what_cant_be_read_this_time_is_not_what_an_earlier_run_read(
+    folder: Path, tmp_path: Path
+) -> None:
+    """
+    Neither the file nor its version: the path leads to the source, and that is said.
+    """
+    out = tmp_path / "out"
+    (folder / "root.usda").write_text("#usda 1.0\n(\n    subLayers = [@./a.usda@]\n)\n")
+    ingest(folder, current().catalogue, rewrite=out)
+
+    def lose(step: str, done: int, _: int) -> None:
+        if (step, done) == ("hashing files", 0):
+            (folder / "a.usda").unlink()
+
+    report = ingest(folder, current().catalogue, rewrite=out, progress=lose)
+
+    assert ["a.usda"] == [name for name, _ in report.unreadable]
+    assert [str(folder / "a.usda")] == held(out / "root.usda")
+    assert [("root.usda", "./a.usda")] == [each[:2] for each in report.untouched]

@@ -5,24 +5,27 @@ The copy of a folder whose layers name entities: read-only files, replaced whole
 A file is made in a staging folder beside its place and moved there when it is complete, so that a
 crash leaves the old one or the new one. The catalogue remembers what each was made from, and the
 file's own digest is compared too, so that a run that ended early is made good by the next.
+
+What is gone from the folder stays in the copy, where versions lie that others may name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from bifrost.catalogue.store import digest_of
 from bifrost.errors import ConfigurationError
-from bifrost.usd.folder import Folder
+from bifrost.usd.folder import UDIM, Folder, frames_on_disk, tiles_on_disk
 from bifrost.usd.rewriting import rewrite
 
 _READ_ONLY: Final = 0o444
@@ -82,11 +85,12 @@ class Copy:
         if kind is None:
             (self.out / _MARK).unlink(missing_ok=True)
 
-    def refuse_foreign(self, is_known: Callable[[str], bool]) -> None:
+    def refuse_foreign(self, names: Iterable[str], is_known: Callable[[str], bool]) -> None:
         """
         Refuse to replace a file that no earlier copy left here, be it read-only or not.
 
         Args:
+            names: The files that are to be written.
             is_known: Whether the catalogue has, or had, a file of that name in this copy.
 
         Raises:
@@ -94,7 +98,7 @@ class Copy:
         """
         if (self.out / _MARK).exists():
             return  # an earlier run was stopped before it could register what it wrote
-        for name in self._folder.files:
+        for name in names:
             if self.path(name).exists() and not is_known(name):
                 raise ConfigurationError(
                     f"{self.path(name)}: no file that an earlier --rewrite registered, so it is not "
@@ -104,6 +108,14 @@ class Copy:
     def path(self, name: str) -> Path:
         """Return where the file of that name is in the copy."""
         return self.out / name
+
+    def held(self, name: str) -> list[str]:
+        """Return the names that the copy has of a file, of UDIM tiles or of a clip template's frames."""
+        path = str(self.path(name))
+        if os.path.lexists(path):
+            return [name]
+        found = tiles_on_disk(path) if UDIM in name else frames_on_disk(path) if "#" in name else []
+        return [Path(each).relative_to(self.out).as_posix() for each in found]
 
     def make(
         self, name: str, checksum: str, edits: Mapping[str, str], before: Mapping[str, Any] | None

@@ -125,8 +125,14 @@ class Folder:
     def locate_frames(self, template: str, layer: str) -> Target:
         """Return where a value clip template leads that stands for no file of the folder."""
         path = self._template_path(template, layer)
-        there = matching(path, _FRAME_NUMBER, _FRAME)
-        return Target(Where.OUTSIDE if there else Where.MISSING, path)
+        return Target(Where.OUTSIDE if frames_on_disk(path) else Where.MISSING, path)
+
+    def name_of(self, path: str) -> str:
+        """Return the name in the folder of an absolute path, whether a file is there or not."""
+        prefix = self.root + os.sep
+        if path.startswith(prefix):
+            return path[len(prefix) :].replace(os.sep, "/")
+        return self._real_name_of(path)
 
     def leaves(self, path: str) -> bool:
         """Whether an absolute *path* leads out of the folder, by its text or by a link."""
@@ -145,7 +151,7 @@ class Folder:
         """
         directory, slash, _ = template.rpartition("/")
         path = self._template_path(template, layer)
-        names = self._matching(self._name_of(path), _FRAME_NUMBER, _FRAME) or self._matching(
+        names = self._matching(self.name_of(path), _FRAME_NUMBER, _FRAME) or self._matching(
             self._real_name_of(path), _FRAME_NUMBER, _FRAME
         )
         return {directory + slash + name.rpartition("/")[2]: name for name in names}
@@ -205,7 +211,7 @@ class Folder:
                 yield True, os.path.normpath(os.path.join(directory, base))
 
     def _look_up(self, path: str) -> tuple[Where, str]:
-        name = self._name_of(path)
+        name = self.name_of(path)
         if self._is_file(name):
             return Where.INSIDE, name
         if path not in self._elsewhere:
@@ -224,12 +230,6 @@ class Folder:
 
     def _is_file(self, name: str) -> bool:
         return name in self.files or (UDIM in name and bool(self.tiles(name)))
-
-    def _name_of(self, path: str) -> str:
-        prefix = self.root + os.sep
-        if path.startswith(prefix):
-            return path[len(prefix) :].replace(os.sep, "/")
-        return self._real_name_of(path)
 
     def _real_name_of(self, path: str) -> str:
         # The same folder under another name: a mount, or a link on the way to it.
@@ -327,6 +327,11 @@ def has_tiles(pattern: str) -> bool:
 def tiles_on_disk(pattern: str) -> list[str]:
     """Return the paths of the tiles of a `<UDIM>` pattern that the disk has, sorted."""
     return matching(pattern, re.escape(UDIM), _TILE)
+
+
+def frames_on_disk(template: str) -> list[str]:
+    """Return the paths of the files of a value clip template that the disk has, sorted."""
+    return matching(template, _FRAME_NUMBER, _FRAME)
 
 
 def matching(pattern: str, placeholder: str, replacement: str) -> list[str]:

@@ -57,8 +57,8 @@ class IngestReport:
         missing: (layer, path) of the paths that lead to nothing. They stay as they are, but that the
             copy has those absolute that lead out of the folder.
         outside: (layer, path) of the paths that lead out of the folder. The copy has them absolute.
-        untouched: (layer, path, reason) of the paths that are neither, and could not be rewritten,
-            or not be pinned.
+        untouched: (layer, path, reason) of the paths that could not be rewritten, or not be pinned, or
+            for which the copy has files that are gone from the folder.
         unreadable: (file, reason) of files that could not be read, or not as layers.
         left_out: (file, reason) of what was not registered at all.
         seconds: How long it took.
@@ -125,7 +125,7 @@ def ingest(
     progress = progress or _silent
     run = _Run(survey(folder, progress), catalogue, copy, pin)
     if copy is not None:
-        copy.refuse_foreign(run.is_copied)
+        copy.refuse_foreign(run.files, run.is_copied)
     with copy or contextlib.nullcontext():
         run.register(progress)
     return run.report(time.perf_counter() - started)
@@ -138,11 +138,17 @@ class _Run:
         self._survey, self._catalogue, self._copy = found, catalogue, copy
         self._before: dict[str, VersionRecord] = {}
         self._ids = self._identified()
-        self._linking = Linking(found, self._ids, catalogue, pin=pin)
+        held = copy.held if copy else lambda _: []
+        self._linking = Linking(found, self._ids, catalogue, pin=pin, held=held)
         self._made: dict[str, Made] = {}
         self._records: list[VersionRecord] = []
         self._edges = 0
         self._user = login_name()
+
+    @property
+    def files(self) -> list[str]:
+        """The files that could be read."""
+        return [name for name in self._ids if name in self._survey.folder.files]
 
     def is_copied(self, name: str) -> bool:
         """Whether some version of the asset has its file where the copy has this one."""

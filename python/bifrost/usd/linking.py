@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Container, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from functools import cache, cached_property
 
 from bifrost.catalogue import Catalogue, Dependency, VersionRecord
 from bifrost.model.entity_reference import (
@@ -15,7 +15,7 @@ from bifrost.model.entity_reference import (
     reference_for,
 )
 from bifrost.usd.arcs import Kind, is_expression
-from bifrost.usd.folder import Target, Where, posix_directory, split_path
+from bifrost.usd.folder import UDIM, Where, posix_directory, split_path
 from bifrost.usd.ordering import cycles, levels
 from bifrost.usd.survey import Link, Survey, extension, is_writable
 
@@ -24,14 +24,28 @@ class Linking:
     """
     The links between a folder's files, as they are published.
 
+    Args:
+        survey: What the files hold.
+        ids: Each file's asset.
+        catalogue: Which references mean something.
+        pin: Whether references name versions.
+        held: What the copy has of a name, a UDIM pattern or a clip template.
+
     Attributes:
         graph: For each file, the files it names; for a UDIM pattern, its tiles.
     """
 
     def __init__(
-        self, survey: Survey, ids: Mapping[str, str], catalogue: Catalogue, *, pin: bool
+        self,
+        survey: Survey,
+        ids: Mapping[str, str],
+        catalogue: Catalogue,
+        *,
+        pin: bool,
+        held: Callable[[str], Sequence[str]],
     ) -> None:
         self._survey, self._ids, self._pin = survey, ids, pin
+        self._held = cache(held)
         self._numbers: dict[str, int] = {}
         self.graph = self._named()
         self._cycles = cycles(self.graph)
@@ -64,16 +78,39 @@ class Linking:
                 edits.update(self._clip_edits(layer, link))
             elif target.where is Where.INSIDE and target.name in self._ids:
                 edits[link.path] = self._reference(layer, target.name) + target.tail
-            elif absolute := self._absolute(target):
+            elif absolute := self._absolute(link):
                 edits[link.path] = absolute + target.tail
         return edits
 
-    def _absolute(self, target: Target) -> str:
-        """Return the absolute path that a path out of the folder becomes in the copy, or ""."""
+    def _absolute(self, link: Link) -> str:
+        """Return the absolute path that has to stand in the copy for one that leads elsewhere there."""
+        target, folder = link.target, self._survey.folder
         if target.where is Where.OUTSIDE:
             return "" if target.searched else target.name
-        leaves = target.where is Where.MISSING and self._survey.folder.leaves(target.name)
-        return target.name if leaves else ""
+        if target.where is Where.MISSING and folder.leaves(target.name):
+            return target.name
+        gone = self._gone(link)
+        return folder.path(gone) if gone and self._is_left_over(gone) else ""
+
+    def _gone(self, link: Link) -> str:
+        """Return the name that what *link* means had in the folder, if it is not, or can't be, read."""
+        target, folder = link.target, self._survey.folder
+        if target.where is Where.MISSING:
+            return "" if folder.leaves(target.name) else folder.name_of(target.name)
+        return target.name if link.names == (target.name,) and target.name not in self._ids else ""
+
+    def _is_left_over(self, name: str) -> bool:
+        """Whether the copy has something of this *name*, file or pattern, that is no file of ours."""
+        return not self._ids.keys() >= set(self._held(name))
+
+    def _leaves_something(self, link: Link) -> bool:
+        """Whether the copy has, from an earlier run, some of what *link* no longer means."""
+        name = self._gone(link)
+        if link.frames:
+            name = _template_name(link)
+        elif link.names and UDIM in link.target.name:
+            name = link.target.name
+        return bool(name) and self._is_left_over(name)
 
     def dependencies(self, layer: str) -> list[Dependency]:
         """Return what a layer depends on, each once for each kind."""
@@ -114,6 +151,8 @@ class Linking:
                     yield layer, link.path, f"USD can't write .{extension(layer)} files"
                 elif link.names and link.path in again:
                     yield layer, link.path, "a sublayer that is there already, by another path"
+                elif copied and self._leaves_something(link):
+                    yield layer, link.path, "the copy still has what is gone, or can't be read"
                 elif self._is_floating(layer, link):
                     yield layer, link.path, "part of a circle of files: it floats"
 
@@ -123,7 +162,7 @@ class Linking:
         return sorted(name for name in self._survey.links if self.graph[name] and name not in named)
 
     def _is_edited(self, link: Link) -> bool:
-        return bool(link.names or self._absolute(link.target))
+        return bool(link.names or self._absolute(link))
 
     def _links(self) -> Iterator[tuple[str, Link]]:
         return ((name, link) for name, links in self._survey.links.items() for link in links)
