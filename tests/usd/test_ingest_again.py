@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from pxr import Sdf
 
+from bifrost.catalogue import Publication
+from bifrost.catalogue.store import digest_of
 from bifrost.errors import AssetNotFoundException, ConfigurationError
 from bifrost.host import BifrostHostInterface
 from bifrost.session import current
@@ -43,6 +45,54 @@ def test_a_version_whose_file_was_written_over_is_never_another_ones_bytes(
         host.resolve_asset_path("bifrost:///assets/a.usda?version=1")
     assert out / "a.usda" == host.resolve_asset_path("bifrost:///assets/a.usda?version=2")
     assert out / "a.usda" == host.resolve_asset_path("bifrost:///assets/a.usda")
+
+
+@pytest.mark.parametrize("pin", [False, True], ids=["floating", "pinned"])
+@pytest.mark.parametrize("rewritten", [False, True], ids=["in place", "rewritten"])
+def test_what_somebody_published_since_stays_the_newest_until_the_folder_changes(
+    folder: Path, tmp_path: Path, rewritten: bool, pin: bool
+) -> None:
+    """
+    A folder in which nothing happened has nothing to say against it.
+    """
+    catalogue = current().catalogue
+    out = tmp_path / "out" if rewritten else None
+    (folder / "root.usda").write_text("#usda 1.0\n(\n    subLayers = [@./a.usda@]\n)\n")
+    ingest(folder, catalogue, rewrite=out, pin=pin)
+    elsewhere = tmp_path / "a.usda"
+    elsewhere.write_text(layer(value="2"))
+    file = {"path": str(elsewhere), "checksum": digest_of(elsewhere), "size": 1}
+    catalogue.publish([Publication(asset_id="a.usda", name="a", asset_type="layer", **file)])
+    again = ingest(folder, catalogue, rewrite=out, pin=pin)
+    (newest,) = catalogue.resolve([("a.usda", None)])
+
+    assert (("a.usda", "bifrost:///assets/a.usda?version=2"),) == again.superseded
+    assert (0, 2, elsewhere.as_uri()) == (again.new_versions, newest.number, newest.location)
+
+    (folder / "a.usda").write_text(layer(value="3"))
+    assert "bifrost:///assets/a.usda?version=3" in ingest(folder, catalogue, rewrite=out).published
+
+
+def test_an_id_stays_its_files_whoever_published_last(folder: Path, tmp_path: Path) -> None:
+    """
+    A file that comes to collide gets another, although the newest version says nothing of a file.
+    """
+    catalogue = current().catalogue
+    ingest(folder, catalogue)
+    elsewhere = tmp_path / "a.usda"
+    elsewhere.write_text(layer(value="2"))
+    file = {"path": str(elsewhere), "checksum": digest_of(elsewhere), "size": 1}
+    catalogue.publish([Publication(asset_id="b.a.usda", name="a", asset_type="layer", **file)])
+    (folder / "b").mkdir()
+    (folder / "b/a.usda").write_text(layer(value="2"))
+    first = ingest(folder, catalogue)
+    catalogue.publish([Publication(asset_id="b.a.usda", name="a", asset_type="layer", **file)])
+    (folder / "b.a.usda").write_text(layer(value="4"))
+    second = ingest(folder, catalogue)
+
+    assert ("bifrost:///assets/b.a.usda?version=2",) == first.published
+    assert (("b/a.usda", "bifrost:///assets/b.a.usda?version=3"),) == second.superseded
+    assert 1 == second.new_versions
 
 
 def test_a_folder_that_no_rewrite_made_is_left_alone(folder: Path, tmp_path: Path) -> None:

@@ -120,6 +120,8 @@ def _summary(report: IngestReport) -> Iterator[str]:
     yield from _listed("missing", (_at(*each) for each in report.missing))
     yield from _listed("lead out of the folder", (_at(*each) for each in report.outside))
     yield from _listed("not rewritten", (_at(*each) for each in report.untouched))
+    superseded = (f"{name}: newer is {reference}" for name, reference in report.superseded)
+    yield from _listed("not published again", superseded)
     yield from _listed("can't be read", (f"{name}: {why}" for name, why in report.unreadable))
     yield from _listed("left out", (f"{name}: {why}" for name, why in report.left_out))
     yield from _listed("layers that no other names", report.roots)

@@ -59,6 +59,8 @@ class IngestReport:
         outside: (layer, path) of the paths that lead out of the folder. The copy has them absolute.
         untouched: (layer, path, reason) of the paths that could not be rewritten, or not be pinned, or
             for which the copy has files that are gone from the folder.
+        superseded: (file, reference) of files that are what they were when they were ingested last, and
+            of whose assets somebody published another version since. That one stays the newest.
         unreadable: (file, reason) of files that could not be read, or not as layers.
         left_out: (file, reason) of what was not registered at all.
         seconds: How long it took.
@@ -75,6 +77,7 @@ class IngestReport:
     missing: tuple[tuple[str, str], ...]
     outside: tuple[tuple[str, str], ...]
     untouched: tuple[tuple[str, str, str], ...]
+    superseded: tuple[tuple[str, str], ...]
     unreadable: tuple[tuple[str, str], ...]
     left_out: tuple[tuple[str, str], ...]
     seconds: float
@@ -136,12 +139,14 @@ class _Run:
 
     def __init__(self, found: Survey, catalogue: Catalogue, copy: Copy | None, pin: bool) -> None:
         self._survey, self._catalogue, self._copy = found, catalogue, copy
+        self._newest: dict[str, VersionRecord] = {}
         self._before: dict[str, VersionRecord] = {}
         self._ids = self._identified()
         held = copy.held if copy else lambda _: []
         self._linking = Linking(found, self._ids, catalogue, pin=pin, held=held)
         self._made: dict[str, Made] = {}
         self._records: list[VersionRecord] = []
+        self._superseded: list[str] = []
         self._edges = 0
         self._user = login_name()
 
@@ -171,11 +176,29 @@ class _Run:
                 self._made[name] = made
                 done += 1
             progress("registering", done, total)
-            records = self._catalogue.publish([self._publication(name) for name in batch])
-            for name, record in zip(batch, records, strict=True):
-                self._linking.published(name, record.number)
-            self._records += records
+            self._publish({name: self._publication(name) for name in batch})
         progress("registering", total, total)
+
+    def _publish(self, publications: dict[str, Publication]) -> None:
+        kept = [name for name, each in publications.items() if self._is_superseded(name, each)]
+        records = {name: self._before[name] for name in kept}
+        rest = {name: each for name, each in publications.items() if name not in records}
+        records.update(zip(rest, self._catalogue.publish(list(rest.values())), strict=True))
+        for name, record in records.items():
+            self._linking.published(name, record.number)
+        self._records += records.values()
+        self._superseded += kept
+
+    def _is_superseded(self, name: str, publication: Publication) -> bool:
+        """Whether nothing changed since the last ingest, and somebody else's version came after it."""
+        before = self._before.get(name)
+        if before is None or before.number == self._newest[name].number:
+            return False
+        was = file_of(before.location), before.checksum, before.templated
+        if was != (Path(publication.path), publication.checksum, publication.templated):
+            return False
+        needed = self._catalogue.dependencies(before.asset_id, before.number)
+        return needed == list(publication.dependencies)
 
     def report(self, seconds: float) -> IngestReport:
         """Return what was found and done."""
@@ -194,6 +217,7 @@ class _Run:
             missing=tuple(sorted(set(linking.missing(self._catalogue)))),
             outside=tuple(sorted(set(linking.outside()))),
             untouched=tuple(sorted(untouched)),
+            superseded=tuple(sorted(self._references_to_newest(self._superseded))),
             unreadable=tuple(sorted(self._survey.unreadable)),
             left_out=tuple(sorted(folder.left_out)),
             seconds=round(seconds, 3),
@@ -204,10 +228,24 @@ class _Run:
         asked = list(dict.fromkeys(each for name in names for each in id_candidates(name)))
         outcomes = self._catalogue.resolve([(asset_id, None) for asset_id in asked])
         known = {out.asset_id: out for out in outcomes if isinstance(out, VersionRecord)}
-        owners = {asset_id: record.metadata.get("source") for asset_id, record in known.items()}
+        ingested = {asset_id: self._last_ingested(record) for asset_id, record in known.items()}
+        owners = {asset_id: record.metadata.get("source") for asset_id, record in ingested.items()}
         ids = asset_ids(names, owners.get)
-        self._before = {name: known[each] for name, each in ids.items() if each in known}
+        self._newest = {name: known[each] for name, each in ids.items() if each in known}
+        self._before = {name: ingested[record.asset_id] for name, record in self._newest.items()}
         return ids
+
+    def _last_ingested(self, newest: VersionRecord) -> VersionRecord:
+        """Return the last version that an ingest made of *newest*'s asset; if none did, *newest*."""
+        if "source" in newest.metadata:
+            return newest
+        versions = self._catalogue.versions(newest.asset_id)
+        return next((each for each in versions if "source" in each.metadata), newest)
+
+    def _references_to_newest(self, names: list[str]) -> Iterator[tuple[str, str]]:
+        for name in names:
+            newest = self._newest[name]
+            yield name, reference_for(newest.asset_id, newest.number)
 
     def _make(self, name: str) -> Made:
         checksum = self._survey.checksums[name]
