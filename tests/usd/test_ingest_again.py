@@ -185,3 +185,65 @@ def test_what_cant_be_read_this_time_is_not_what_an_earlier_run_read(
     assert ["a.usda"] == [name for name, _ in report.unreadable]
     assert [str(folder / "a.usda")] == held(out / "root.usda")
     assert [("root.usda", "./a.usda")] == [each[:2] for each in report.untouched]
+
+
+@pytest.mark.parametrize("pin", [False, True], ids=["floating", "pinned"])
+@pytest.mark.parametrize("text", [None, '#usda 1.0\ndef "P" ( referen'], ids=["gone", "half"])
+def test_what_goes_or_breaks_during_a_run_is_left_out_and_the_rest_goes_on(
+    folder: Path, tmp_path: Path, text: str | None, pin: bool
+) -> None:
+    """
+    A temporary file, a layer that is being saved: unreadable, as if the survey had come too late.
+    """
+    sublayers = "@./a.usda@, @./middle.usda@, @bifrost:///assets/middle.usda@"
+    for name, listed in (("middle", "@./a.usda@"), ("root", sublayers)):
+        (folder / f"{name}.usda").write_text(f"#usda 1.0\n(\n    subLayers = [{listed}]\n)\n")
+    (folder / "note.txt").write_text("x")
+
+    def change(step: str, done: int, total: int) -> None:
+        if step == "reading layers" and done == total:
+            (folder / "note.txt").unlink(missing_ok=True)
+            (folder / "middle.usda").unlink(missing_ok=True)
+            if text is not None:
+                (folder / "middle.usda").write_text(text)
+
+    out, catalogue = tmp_path / "out", current().catalogue
+    report = ingest(folder, catalogue, rewrite=out, pin=pin, progress=change)
+
+    assert ["middle.usda", "note.txt"] == [name for name, _ in report.unreadable]
+    assert (2, 2) == (report.assets, report.layers)
+    assert ["a.usda", "root.usda"] == sorted(path.name for path in out.iterdir())
+    assert ["a.usda"] == [each.asset_id for each in catalogue.dependencies("root.usda", 1)]
+    assert "./middle.usda" in held(out / "root.usda")
+
+
+def test_a_file_that_became_a_folder_makes_way(folder: Path, tmp_path: Path) -> None:
+    """
+    As any file of an earlier run makes way for what took its place.
+    """
+    out = tmp_path / "out"
+    (folder / "notes").write_text("x")
+    ingest(folder, current().catalogue, rewrite=out)
+    (folder / "notes").unlink()
+    (folder / "notes/deep").mkdir(parents=True)
+    (folder / "notes/deep/n.txt").write_text("y")
+    ingest(folder, current().catalogue, rewrite=out)
+
+    assert "y" == (out / "notes/deep/n.txt").read_text()
+
+
+def test_a_users_own_file_makes_no_way_for_a_folder(folder: Path, tmp_path: Path) -> None:
+    """
+    Be it read-only or not.
+    """
+    out = tmp_path / "out"
+    out.mkdir()
+    (folder / "notes").mkdir()
+    (folder / "notes/n.txt").write_text("y")
+    (out / "notes").write_text("mine")
+    for mode in (0o644, 0o444):
+        (out / "notes").chmod(mode)
+        with pytest.raises(ConfigurationError, match="notes: no "):
+            ingest(folder, current().catalogue, rewrite=out)
+
+    assert "mine" == (out / "notes").read_text()

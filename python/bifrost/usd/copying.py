@@ -23,10 +23,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
+from pxr import Tf
+
 from bifrost.catalogue.store import digest_of
 from bifrost.errors import ConfigurationError
-from bifrost.usd.folder import UDIM, Folder, frames_on_disk, tiles_on_disk
+from bifrost.usd.folder import UDIM, Folder, frames_on_disk, posix_directory, tiles_on_disk
 from bifrost.usd.rewriting import rewrite
+from bifrost.usd.survey import reason
 
 _READ_ONLY: Final = 0o444
 _WRITABLE: Final = 0o222
@@ -51,6 +54,10 @@ class Made(NamedTuple):
     left: list[str]
 
 
+class UnreadableSource(Exception):
+    """A file of the folder can't be read, by now, and why."""
+
+
 # Lies in the copy while a run is under way: what is found there after a kill is ours.
 _MARK: Final = ".bifrost-unfinished"
 
@@ -66,12 +73,15 @@ class Copy:
     def __init__(self, out: Path, folder: Folder) -> None:
         self.out = out
         self._folder = folder
+        self._in_the_way: list[str] = []
         self._check()
 
     def __enter__(self) -> Self:
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / _MARK).touch()
         self._sweep()
+        for name in self._in_the_way:
+            self.path(name).unlink()
         self._staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self.out))
         return self
 
@@ -96,9 +106,11 @@ class Copy:
         Raises:
             ConfigurationError: there is one. Nothing was written yet.
         """
+        files = list(names)
+        self._in_the_way = [each for each in _folders_of(files) if self._is_in_the_way(each)]
         if (self.out / _MARK).exists():
             return  # an earlier run was stopped before it could register what it wrote
-        for name in names:
+        for name in (*files, *self._in_the_way):
             if self.path(name).exists() and not is_known(name):
                 raise ConfigurationError(
                     f"{self.path(name)}: no file that an earlier --rewrite registered, so it is not "
@@ -130,6 +142,7 @@ class Copy:
             before: The `origin` and the `checksum` of the copy that the catalogue knows, if any.
 
         Raises:
+            UnreadableSource: the folder's file can't be read.
             OSError: the copy can't be written.
         """
         origin = {"source": name, "source_checksum": checksum, "edits": _signature(edits)}
@@ -152,10 +165,18 @@ class Copy:
         # The extension stays: it is how USD knows which format to write.
         staged = self._staging / (hashlib.sha256(name.encode()).hexdigest()[:24] + source.suffix)
         left = []
-        if edits:
-            left = rewrite(str(source), str(staged), edits)
-        else:
-            shutil.copyfile(source, staged)
+        try:
+            if edits:
+                left = rewrite(str(source), str(staged), edits)
+            else:
+                shutil.copyfile(source, staged)
+        except (Tf.ErrorException, UnicodeError, shutil.SpecialFileError) as error:
+            raise UnreadableSource(reason(error)) from error
+        except OSError as error:
+            # Of an error that has both names it can't be told whose it is.
+            if error.filename != str(source) or error.filename2 is not None:
+                raise
+            raise UnreadableSource(error.strerror) from error
         staged.chmod(_READ_ONLY)
         return staged, left
 
@@ -171,7 +192,8 @@ class Copy:
             raise ConfigurationError(
                 f"{self.out}: the copy can't lie in the folder itself, nor around it ({root})"
             )
-        for name in self._folder.files:
+        folders = filter(self._is_in_the_way, _folders_of(self._folder.files))
+        for name in (*self._folder.files, *folders):
             try:
                 mode = self.path(name).lstat().st_mode
             except (FileNotFoundError, NotADirectoryError):
@@ -181,6 +203,22 @@ class Copy:
                     f"{self.path(name)}: no read-only file of an earlier --rewrite, so it is not "
                     "replaced; name an empty folder for the copy, or remove that file"
                 )
+
+    def _is_in_the_way(self, folder: str) -> bool:
+        """Whether the copy has a file where it needs a folder of that name."""
+        path = self.path(folder)
+        return os.path.lexists(path) and not path.is_dir()
+
+
+def _folders_of(names: Iterable[str]) -> list[str]:
+    """Return the names of all folders that files of those *names* lie in."""
+    found: set[str] = set()
+    for name in names:
+        above = posix_directory(name)
+        while above and above not in found:
+            found.add(above)
+            above = posix_directory(above)
+    return sorted(found)
 
 
 def _signature(edits: Mapping[str, str]) -> str:

@@ -26,7 +26,7 @@ from bifrost.context import login_name
 from bifrost.errors import ConfigurationError
 from bifrost.model.entity_reference import reference_for
 from bifrost.publishing.preparing import mime_type_of
-from bifrost.usd.copying import Copy, Made
+from bifrost.usd.copying import Copy, Made, UnreadableSource
 from bifrost.usd.folder import Folder, asset_ids, id_candidates
 from bifrost.usd.linking import Linking
 from bifrost.usd.survey import (
@@ -149,6 +149,7 @@ class _Run:
         self._superseded: list[str] = []
         self._edges = 0
         self._user = login_name()
+        self._total = len(self._ids)
 
     @property
     def files(self) -> list[str]:
@@ -157,9 +158,11 @@ class _Run:
 
     def is_copied(self, name: str) -> bool:
         """Whether some version of the asset has its file where the copy has this one."""
-        if self._copy is None or name not in self._before:
+        if self._copy is None:
             return False
         path = Path(self._copy.path(name))
+        if name not in self._before:  # a file that has become a folder
+            return bool(self._catalogue.located([path.as_uri()]))
         newest = self._before[name]
         return path == file_of(newest.location) or any(
             path == file_of(version.location)
@@ -168,16 +171,32 @@ class _Run:
 
     def register(self, progress: Progress) -> None:
         """Make the copy, if there is to be one, and publish every file."""
-        done, total = 0, len(self._ids)
         for batch in self._linking.batches():
-            files = [name for name in batch if name in self._survey.folder.files]
+            self._make_all([name for name in batch if name in self._survey.folder.files], progress)
+            progress("registering", len(self._made), self._total)
+            there = [name for name in batch if name in self._ids]
+            self._publish({name: self._publication(name) for name in there})
+        progress("registering", self._total, self._total)
+
+    def _make_all(self, files: list[str], progress: Progress) -> None:
+        """Make *files*. What can't be read any more is dropped, and what names it made again."""
+        while files:
+            lost: dict[str, str] = {}
             for name, made in zip(files, in_threads(self._make, files), strict=True):
-                progress("writing files" if self._copy else "preparing", done, total)
-                self._made[name] = made
-                done += 1
-            progress("registering", done, total)
-            self._publish({name: self._publication(name) for name in batch})
-        progress("registering", total, total)
+                progress(
+                    "writing files" if self._copy else "preparing", len(self._made), self._total
+                )
+                if isinstance(made, Made):
+                    self._made[name] = made
+                else:
+                    lost[name] = made
+            if not lost:
+                return
+            known = {name for name, _ in self._survey.unreadable}
+            self._survey.unreadable.extend(each for each in lost.items() if each[0] not in known)
+            self._linking.drop(lost, self._catalogue)
+            graph = self._linking.graph
+            files = [name for name in files if name not in lost and lost.keys() & graph[name]]
 
     def _publish(self, publications: dict[str, Publication]) -> None:
         kept = [name for name, each in publications.items() if self._is_superseded(name, each)]
@@ -247,13 +266,17 @@ class _Run:
             newest = self._newest[name]
             yield name, reference_for(newest.asset_id, newest.number)
 
-    def _make(self, name: str) -> Made:
+    def _make(self, name: str) -> Made | str:
+        """Return what became of a file; a text says why it can't be read."""
         checksum = self._survey.checksums[name]
         if self._copy is None:
             return Made(checksum, self._survey.folder.files[name].size, {"source": name}, [])
         before = self._before.get(name)
         known = before and {**before.metadata, "checksum": before.checksum}
-        return self._copy.make(name, checksum, self._linking.edits(name), known)
+        try:
+            return self._copy.make(name, checksum, self._linking.edits(name), known)
+        except UnreadableSource as error:
+            return str(error)
 
     def _publication(self, name: str) -> Publication:
         folder = self._survey.folder

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 from bifrost.catalogue import Catalogue, Dependency, VersionRecord
 from bifrost.model.entity_reference import (
@@ -26,7 +26,7 @@ class Linking:
 
     Args:
         survey: What the files hold.
-        ids: Each file's asset.
+        ids: Each file's asset. `drop` takes files out of it.
         catalogue: Which references mean something.
         pin: Whether references name versions.
         held: What the copy has of a name, a UDIM pattern or a clip template.
@@ -38,7 +38,7 @@ class Linking:
     def __init__(
         self,
         survey: Survey,
-        ids: Mapping[str, str],
+        ids: dict[str, str],
         catalogue: Catalogue,
         *,
         pin: bool,
@@ -62,6 +62,13 @@ class Linking:
     def published(self, name: str, number: int) -> None:
         """Say which version of a file references are pinned to from now on."""
         self._numbers[name] = number
+
+    def drop(self, names: Iterable[str], catalogue: Catalogue) -> None:
+        """Forget files that could not be read after all: nothing names them from now on."""
+        for name in names:
+            del self._ids[name]
+            self._survey.links.pop(name, None)
+        self._known = self._known_references(catalogue)
 
     def edits(self, layer: str) -> dict[str, str]:
         """Return the new asset paths of a layer's copy, by authored ones."""
@@ -179,16 +186,13 @@ class Linking:
         held = {reference for _, link in self._links() if (reference := _authored(link))}
         asked = sorted(held, key=str)
         outcomes = catalogue.resolve([(ref.asset_id, ref.version) for ref in asked])
+        new_ids = frozenset(self._ids.values())
         return {
             ref
             for ref, outcome in zip(asked, outcomes, strict=True)
             if isinstance(outcome, VersionRecord)
-            or (ref.version is None and ref.asset_id in self._new_ids)
+            or (ref.version is None and ref.asset_id in new_ids)
         }
-
-    @cached_property
-    def _new_ids(self) -> frozenset[str]:
-        return frozenset(self._ids.values())
 
     def _sublayers_again(self, layer: str, edits: Mapping[str, str]) -> dict[str, str]:
         """

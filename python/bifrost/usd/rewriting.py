@@ -10,7 +10,9 @@ for whose templates it looks at the disk.
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -52,9 +54,11 @@ def rewrite(source: str, target: str, paths: Mapping[str, str]) -> list[str]:
 
     Raises:
         pxr.Tf.ErrorException: the layer can't be read.
-        OSError: the file can't be written, or would have one sublayer twice.
+        OSError: *source* is gone; or the file can't be written, or would have one sublayer twice.
     """
     layer = Sdf.Layer.OpenAsAnonymous(source)
+    if layer is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
     left: list[str] = []
     found = set(uses(layer))
     offsets = list(layer.subLayerOffsets)
