@@ -477,3 +477,64 @@ def test_ids_that_collide_still_mean_their_own_file(compare: Compare, tmp_path: 
     write(folder / "root.usda", arcs("./a/b.usda", "./a.b.usda"))
 
     compare(folder, ["root.usda"])
+
+
+def test_what_a_stronger_layer_takes_out_stays_out_when_its_arc_floats(
+    compare: Compare, tmp_path: Path
+) -> None:
+    """Part of a circle, by the payload's `assetInfo`; the shot that deletes it is none."""
+    folder = tmp_path / "folder"
+    info = "    assetInfo = {\n        asset identifier = @./asset.usda@\n    }\n"
+    default = '(\n    defaultPrim = "A"\n)\n'
+    write(folder / "geo.usda", f'{default}def "A" (\n{info})\n{{\n    double g = 1\n}}\n')
+    write(
+        folder / "asset.usda",
+        f'{default}def "A" (\n    prepend payload = @./geo.usda@\n)\n{{\n}}\n',
+    )
+    write(
+        folder / "shot.usda",
+        "(\n    subLayers = [@./asset.usda@]\n)\n"
+        'over "A" (\n    delete payload = @./geo.usda@\n)\n{\n}\n',
+    )
+    write(folder / "user.usda", 'def "U" (\n    payload = @./geo.usda@\n)\n{\n}\n')
+    answer = compare(folder, ["shot.usda", "user.usda"], pin=True)
+    user = Sdf.Layer.OpenAsAnonymous(str(tmp_path / "out/user.usda"))
+
+    floating = [name for name, path, _ in answer["report"]["untouched"] if "geo" in path]
+    assert ["asset.usda", "shot.usda"] == floating
+    assert ["bifrost:///assets/geo.usda?version=1"] == user.GetCompositionAssetDependencies()
+
+
+TILES = """
+import json, sys
+from bifrost.usd import stage
+stage.warm()
+from pxr import Sdf, UsdShade
+layer = Sdf.Layer.FindOrOpen(sys.argv[1])
+path = layer.GetAttributeAtPath("/P.t").default.path
+utils = UsdShade.UdimUtils
+found = [tile for _, tile in utils.ResolveUdimTilePaths(path, layer)]
+print(json.dumps([path, utils.ResolveUdimPath(path, layer), found]))
+"""
+
+
+@pytest.mark.parametrize("pin", [False, True], ids=["floating", "pinned"])
+@pytest.mark.parametrize("collides", [False, True], ids=["plain", "hashed"])
+def test_tiles_are_found_by_number_also_when_one_was_replaced(
+    compare: Compare, run_python, tmp_path: Path, pin: bool, collides: bool
+) -> None:
+    """USD puts a number into the path, and each tile counts its own versions: so it floats, or stays."""
+    folder = tmp_path / "folder"
+    write(folder / "root.usda", 'def "P"\n{\n    asset t = @./body/t.<UDIM>.png@\n}\n')
+    (folder / "body").mkdir()
+    for name in ["body/t.1001.png", "body/t.1002.png", *["body.t.1001.png"] * collides]:
+        (folder / name).write_bytes(name.encode())
+    for content in (b"1", b"2"):
+        (folder / "body/t.1002.png").write_bytes(content)
+        answer = compare(folder, ["root.usda"], pin=pin)
+        path, resolved, tiles = json.loads(run_python(TILES, tmp_path / "out/root.usda").stdout)
+
+        assert str(tmp_path / "out/body/t.<UDIM>.png") == resolved
+        assert ["1001", "1002"] == tiles
+        assert path.startswith("bifrost:") is not collides
+        assert (pin or collides) == bool(answer["report"]["untouched"])

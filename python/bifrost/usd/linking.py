@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 
 from bifrost.catalogue import Catalogue, Dependency, VersionRecord
 from bifrost.model.entity_reference import (
@@ -84,6 +84,9 @@ class Linking:
             if link.frames:
                 edits.update(self._clip_edits(layer, link))
             elif target.where is Where.INSIDE and target.name in self._ids:
+                if self._is_pattern(target.name) and not self._tiles_follow(target.name):
+                    edits[link.path] = _path_in_copy(layer, link)
+                    continue
                 edits[link.path] = self._reference(layer, target.name) + target.tail
             elif absolute := self._absolute(link):
                 edits[link.path] = absolute + target.tail
@@ -153,23 +156,41 @@ class Linking:
             again = self._sublayers_again(layer, self._wanted(layer)) if copied else {}
             for link in links:
                 if is_expression(link.path):
-                    yield layer, link.path, "a variable expression: its meaning is up to the stage"
-                elif copied and not is_writable(layer) and self._is_edited(link):
-                    yield layer, link.path, f"USD can't write .{extension(layer)} files"
-                elif link.names and link.path in again:
-                    yield layer, link.path, "a sublayer that is there already, by another path"
-                elif copied and self._leaves_something(link):
-                    yield layer, link.path, "the copy still has what is gone, or can't be read"
-                elif self._is_floating(layer, link):
-                    yield layer, link.path, "part of a circle of files: it floats"
+                    why = "a variable expression: its meaning is up to the stage"
+                else:
+                    why = (copied and self._why_stays(layer, link, again)) or self._why_floats(
+                        layer, link
+                    )
+                if why:
+                    yield layer, link.path, why
+
+    def _why_stays(self, layer: str, link: Link, again: Container[str]) -> str:
+        """Return why the copy has no reference, or one that means too much, where *link* is; or ""."""
+        if not is_writable(layer):
+            is_edited = link.names or self._absolute(link)
+            return f"USD can't write .{extension(layer)} files" if is_edited else ""
+        if link.names and link.path in again:
+            return "a sublayer that is there already, by another path"
+        if self._leaves_something(link):
+            return "the copy still has what is gone, or can't be read"
+        if not all(map(self._tiles_follow, self._patterns(link))):
+            return "tiles with a hash in their ids: no number fits into a reference to them"
+        return ""
+
+    def _why_floats(self, layer: str, link: Link) -> str:
+        """Return why *link* is not pinned although that was asked for, or ""."""
+        if not self._pin or (link.kind is Kind.METADATA and link.names == (layer,)):
+            return ""  # assetInfo's identifier: a file that says its own name
+        if self._patterns(link):
+            return "tiles have versions of their own: it floats"
+        if any(self._floats(layer, name) for name in link.names):
+            return "part of a circle of files: it floats"
+        return ""
 
     def roots(self) -> list[str]:
         """Return the layers that name others and that none names: what one would open."""
         named = {other for name, used in self.graph.items() for other in used if other != name}
         return sorted(name for name in self._survey.links if self.graph[name] and name not in named)
-
-    def _is_edited(self, link: Link) -> bool:
-        return bool(link.names or self._absolute(link))
 
     def _links(self) -> Iterator[tuple[str, Link]]:
         return ((name, link) for name, links in self._survey.links.items() for link in links)
@@ -225,14 +246,54 @@ class Linking:
     def _reference(self, layer: str, name: str) -> str:
         return reference_for(self._ids[name], self._version(layer, name))
 
-    def _version(self, layer: str, name: str) -> int | None:
-        return self._numbers[name] if self._pin and not self._is_circle(layer, name) else None
+    def _patterns(self, link: Link) -> list[str]:
+        return [name for name in link.names if self._is_pattern(name)]
 
-    def _is_floating(self, layer: str, link: Link) -> bool:
-        """Whether pinning was asked for and can't be had."""
-        if not self._pin or (link.kind is Kind.METADATA and link.names == (layer,)):
-            return False  # assetInfo's identifier: a file that says its own name
-        return any(self._is_circle(layer, name) for name in link.names)
+    def _is_pattern(self, name: str) -> bool:
+        return UDIM in name and name not in self._survey.folder.files
+
+    def _tiles_follow(self, pattern: str) -> bool:
+        """Whether a tile's id is what USD makes by putting its number into the pattern's."""
+        tiles = (each for each in self._survey.folder.tiles(pattern) if each in self._ids)
+        return all(self._ids[each] == _as_id(each) for each in (pattern, *tiles))
+
+    def _version(self, layer: str, name: str) -> int | None:
+        return self._numbers[name] if self._pin and not self._floats(layer, name) else None
+
+    def _floats(self, layer: str, name: str) -> bool:
+        """
+        Whether a reference in *layer* to *name* can't be pinned.
+
+        Within a circle of files; and in layers of one stack all do where one does, for what one of them
+        adds another may take out again by its path. A UDIM pattern's tiles count their own versions.
+        """
+        return (
+            self._is_pattern(name)
+            or self._is_circle(layer, name)
+            or (self._stacks[layer], name) in self._floating_items
+        )
+
+    @cached_property
+    def _floating_items(self) -> set[tuple[str, str]]:
+        """(stack, file) of the references and payloads that float as part of a circle."""
+        return {
+            (self._stacks[layer], name)
+            for layer, link in self._links()
+            if link.kind in (Kind.REFERENCE, Kind.PAYLOAD)
+            for name in link.names
+            if self._is_circle(layer, name)
+        }
+
+    @cached_property
+    def _stacks(self) -> dict[str, str]:
+        """For each layer, the name of those with which it may come into one layer stack."""
+        beside: dict[str, list[str]] = {layer: [] for layer in self._survey.links}
+        for layer, link in self._links():
+            for name in link.names if link.kind is Kind.SUBLAYER else ():
+                if name in beside:
+                    beside[layer].append(name)
+                    beside[name].append(layer)
+        return cycles(beside)
 
     def _is_circle(self, layer: str, name: str) -> bool:
         return self._cycles.get(name) == self._cycles[layer]
