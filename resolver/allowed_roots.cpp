@@ -5,12 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "diagnostics.h"
+#include "environment.h"
 
 namespace bifrost {
 
@@ -40,8 +40,8 @@ std::string_view cutOff(std::string_view* text, char separator) {
 }
 
 std::string homeOfUser() {
-  if (const char* home = std::getenv("HOME")) {
-    return home;
+  if (const auto home = Environment::last()->value("HOME")) {
+    return *home;
   }
   const passwd* user = getpwuid(getuid());
   return user != nullptr ? user->pw_dir : "";
@@ -71,15 +71,16 @@ bool isBelow(const std::string& path, std::string folder) {
 }
 
 fs::path settingsFolder() {
-  if (const char* home = std::getenv("BIFROST_HOME"); home != nullptr && *home != '\0') {
-    return withoutTilde(home);
+  const auto environment = Environment::last();
+  if (const auto home = environment->value("BIFROST_HOME"); home && !home->empty()) {
+    return withoutTilde(*home);
   }
 #ifdef __APPLE__
   return fs::path(homeOfUser()) / "Library/Application Support/bifrost";
 #else
-  const char* config = std::getenv("XDG_CONFIG_HOME");
-  const bool isSet = config != nullptr && !trimmed(config).empty();
-  return (isSet ? fs::path(config) : fs::path(homeOfUser()) / ".config") / "bifrost";
+  const auto config = environment->value("XDG_CONFIG_HOME");
+  const bool isSet = config && !trimmed(*config).empty();
+  return (isSet ? fs::path(*config) : fs::path(homeOfUser()) / ".config") / "bifrost";
 #endif
 }
 
@@ -151,8 +152,8 @@ std::string allowedRootsIn(std::string_view settings) {
 }
 
 std::string allowedRootsText() {
-  if (const char* text = std::getenv("BIFROST_RESOLVE__ALLOWED_ROOTS")) {
-    return text;
+  if (const auto said = Environment::last()->value("BIFROST_RESOLVE__ALLOWED_ROOTS")) {
+    return *said;
   }
   const fs::path folder = settingsFolder();
   std::string text;

@@ -15,6 +15,8 @@ namespace {
 constexpr const char* kCurrentThreadState =
     PY_VERSION_HEX >= 0x030D0000 ? "PyThreadState_GetUnchecked" : "_PyThreadState_UncheckedGet";
 
+std::atomic<const PythonApi*> known{nullptr};
+
 template <class Function>
 bool find(void* library, const char* name, Function& slot) {
   slot = reinterpret_cast<Function>(dlsym(library, name));
@@ -68,14 +70,15 @@ void* openLibrary() {
 
 }  // namespace
 
+const PythonApi* PythonApi::found() { return known.load(std::memory_order_acquire); }
+
 const PythonApi* PythonApi::inProcess() {
   // Looked for until found: an application may load its Python long after this plugin.
-  static std::atomic<const PythonApi*> known{nullptr};
   const PythonApi* api = known.load(std::memory_order_acquire);
   if (api == nullptr) {
-    auto found = std::make_unique<PythonApi>();
-    if (fill(*found, RTLD_DEFAULT) && known.compare_exchange_strong(api, found.get())) {
-      api = found.release();
+    auto filled = std::make_unique<PythonApi>();
+    if (fill(*filled, RTLD_DEFAULT) && known.compare_exchange_strong(api, filled.get())) {
+      api = filled.release();
     }
   }
   return api;

@@ -50,6 +50,9 @@ struct PythonApi {
 
   // The table if the process has a Python already; loads nothing.
   static const PythonApi* inProcess();
+
+  // The table if one of those has found it. One load: it doesn't look.
+  static const PythonApi* found();
 };
 
 }  // namespace bifrost

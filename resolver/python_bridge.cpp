@@ -526,6 +526,7 @@ PythonBridge::Outcome PythonBridge::call(const char* function,
   Outcome outcome = Outcome::kFailed;
   {
     const Gil gil(*api);
+    Environment::read();
     watchExit(*api);
     bridge.wanted.store(true);
     const Object module = importBridge(*api);
@@ -618,6 +619,23 @@ bool PythonBridge::withGil(const std::function<void()>& work) {
   return true;
 }
 
+std::shared_ptr<const Environment> PythonBridge::readEnvironment() {
+  std::shared_ptr<const Environment> environment;
+  const PythonApi* api = PythonApi::inProcess();
+  if (api == nullptr || api->IsInitialized() == 0) {
+    environment = Environment::read();
+  } else if (!withGil([&] { environment = Environment::read(); })) {
+    environment = Environment::last();
+  }
+  return environment;
+}
+
+bool PythonBridge::holdsGil() {
+  const PythonApi* api = PythonApi::found();
+  const PyThreadState* own = api != nullptr ? api->ThisThreadState() : nullptr;
+  return own != nullptr && own == api->CurrentThreadState();
+}
+
 bool PythonBridge::isInside() { return insideDepth > 0; }
 
 std::uint64_t PythonBridge::crossings() { return state().crossings.load(); }
@@ -631,11 +649,13 @@ void beforeFork() {
   ContextAnswers::registryMutex().lock();
   Pins::listMutex().lock();
   ResolutionTable::writerMutex().lock();
+  Environment::mutex().lock();
   warningsMutex().lock();
 }
 
 void afterForkInParent() {
   warningsMutex().unlock();
+  Environment::mutex().unlock();
   ResolutionTable::writerMutex().unlock();
   Pins::listMutex().unlock();
   ContextAnswers::registryMutex().unlock();

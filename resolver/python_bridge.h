@@ -12,8 +12,11 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
+
+#include "environment.h"
 
 namespace bifrost {
 
@@ -35,9 +38,10 @@ class PythonBridge {
   // Calls `bifrost.usd.bridge.<function>(*arguments)` with text arguments. The bytes that it
   // returns are handed to *onReply*, without the GIL held.
   //
-  // Any thread, the GIL held or not, no lock held. Starts an interpreter when the process has none.
-  // Not noexcept, and nothing here swallows `catch (...)`: taking the GIL while Python is being
-  // finalised unwinds the thread by force, and stopping that unwinding aborts the process.
+  // Any thread, the GIL held or not, no lock held. Reads the environment on the way. Starts an
+  // interpreter when the process has none. Not noexcept, and nothing here swallows `catch (...)`:
+  // taking the GIL while Python is being finalised unwinds the thread by force, and stopping that
+  // unwinding aborts the process.
   Outcome call(const char* function, std::initializer_list<std::string_view> arguments,
                const std::function<void(std::string_view)>& onReply);
 
@@ -57,6 +61,13 @@ class PythonBridge {
   // Runs *work*, which does not throw, with the GIL held, and returns true; does nothing where no
   // Python runs, where it is on its way out, and on a thread of a second interpreter.
   static bool withGil(const std::function<void()>& work);
+
+  // The environment, read anew with the GIL held: where it may be waited for, so with no lock held.
+  // As it was read last where Python is on its way out, and on a thread of a second interpreter.
+  static std::shared_ptr<const Environment> readEnvironment();
+
+  // Whether this thread holds the GIL of the first interpreter. Cheap: for resolves.
+  static bool holdsGil();
 
   // Whether `call` may be made on this thread; says once why not: it runs a second interpreter.
   static bool serves();

@@ -2,7 +2,7 @@
 #include "resolver.h"
 
 #include <algorithm>
-#include <cstdlib>
+#include <memory>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -11,6 +11,7 @@
 #include "asset_path.h"
 #include "counters.h"
 #include "diagnostics.h"
+#include "environment.h"
 #include "layer_scan.h"
 #include "pins.h"
 #include "python_bridge.h"
@@ -25,6 +26,7 @@ BIFROST_USD_NAMESPACE_CLOSE
 BIFROST_USD_USING
 
 using bifrost::ContextAnswers;
+using bifrost::Environment;
 using bifrost::PythonBridge;
 using bifrost::Resolution;
 
@@ -71,15 +73,15 @@ class Identifier {
   std::string_view view_;
 };
 
-std::string environmentText() {
-  const char* text = std::getenv("BIFROST_CONTEXT");
-  return bifrost::withEnvironmentPins(text != nullptr ? text : "");
+std::string environmentText(const Environment& environment) {
+  return bifrost::withEnvironmentPins(environment.value("BIFROST_CONTEXT").value_or(""),
+                                      environment);
 }
 
-// The policy of contexts that nobody gave one: BIFROST_CONTEXT, read anew for each.
-std::string environmentPolicy() {
+// The policy of contexts that nobody gave one.
+std::string environmentPolicy(const Environment& environment) {
   std::string complaint;
-  const std::string policy = bifrost::canonicalPolicy(environmentText(), &complaint);
+  const std::string policy = bifrost::canonicalPolicy(environmentText(environment), &complaint);
   if (!complaint.empty()) {
     bifrost::warnOnce("BIFROST_CONTEXT", "ignored", complaint);
   }
@@ -89,7 +91,8 @@ std::string environmentPolicy() {
 // What a thread resolves with when no context is bound. It owns it: to share it instead would have
 // every thread write to one counter with each resolve.
 struct Unbound {
-  std::string text;  // of the environment
+  std::shared_ptr<const Environment> environment;
+  std::string text;  // of it
   std::shared_ptr<ContextAnswers> answers;
   // What was replaced inside a call of Ar's: those around it may look at it still.
   std::vector<std::shared_ptr<ContextAnswers>> replaced;
@@ -129,19 +132,36 @@ class ArCall {
   ArCall& operator=(const ArCall&) = delete;
 };
 
-// The answers for resolves with no context bound, under the environment's policy of this moment.
-// Only inside an `ArCall`; valid until the outermost one ends.
+// The environment for a resolve with no context bound: as it was read last, and where it can be
+// looked at for little, as it is. Nothing waits here, and no thread writes what others read.
+std::shared_ptr<const Environment> environmentToResolveIn(const Environment* known) {
+  if (known != nullptr && known->isLast() && (!PythonBridge::holdsGil() || known->policyStands())) {
+    return nullptr;
+  }
+  return PythonBridge::holdsGil() ? Environment::read() : Environment::last();
+}
+
+// The answers for resolves with no context bound, under the environment's policy. Only inside an
+// `ArCall`; valid until the outermost one ends.
 ContextAnswers& unboundAnswers() {
   Unbound& own = ownUnbound();
-  std::string text = environmentText();
-  if (own.answers == nullptr || own.text != text || own.answers->isSpent()) {
-    const std::string policy = environmentPolicy();
+  bool isNew = own.answers == nullptr || own.answers->isSpent();
+  if (!Environment::isKnown()) {
+    PythonBridge::readEnvironment();
+  }
+  if (auto environment = environmentToResolveIn(own.environment.get())) {
+    own.environment = std::move(environment);
+    std::string text = environmentText(*own.environment);
+    isNew = isNew || text != own.text;
+    own.text = std::move(text);
+  }
+  if (isNew) {
+    const std::string policy = environmentPolicy(*own.environment);
     std::shared_ptr<const bifrost::Pins> pins;
     PythonBridge::withoutGil([&] { pins = bifrost::pinsOf(policy); });
     if (own.answers != nullptr) {
       own.replaced.push_back(std::move(own.answers));
     }
-    own.text = std::move(text);
     own.answers = ContextAnswers::unbound(policy, std::move(pins));
   }
   return *own.answers;
@@ -411,15 +431,22 @@ const Resolution* lookUp(ContextAnswers& answers, std::string_view identifier) {
   const std::string key(identifier);
   if (PythonBridge::isInside()) {
     ask(answers, key);
-    return answers.table().find(identifier);
+  } else {
+    if (answers.table().size() == 0) {
+      // The first miss of a context brings its whole closure: threads that miss something else
+      // meanwhile wait for that, and then most likely have their answer too.
+      askOnce(answers, /*flight=*/{}, key);
+    }
+    if (answers.table().find(identifier) == nullptr) {
+      askOnce(answers, key, key);
+    }
   }
-  if (answers.table().size() == 0) {
-    // The first miss of a context brings its whole closure: threads that miss something else
-    // meanwhile wait for that, and then most likely have their answer too.
-    askOnce(answers, /*flight=*/{}, key);
-  }
-  if (answers.table().find(identifier) == nullptr) {
-    askOnce(answers, key, key);
+  if (answers.isUnbound()) {
+    // Whoever asks reads the environment, and it may have another policy by now.
+    ContextAnswers& current = unboundAnswers();
+    if (&current != &answers) {
+      return lookUp(current, identifier);
+    }
   }
   return answers.table().find(identifier);
 }
@@ -432,12 +459,12 @@ bifrost::RootScan scanned(const std::string& root) {
 }
 
 // The policy of a root with settings of its own: what the environment says comes before them.
-std::string policyOfRoot(const std::string& root) {
+std::string policyOfRoot(const std::string& root, const Environment& environment) {
   std::string text;
   PythonBridge::get().call("root_settings", {root},
                            [&](std::string_view reply) { text = std::string(reply); });
   std::string complaint;  // the environment's, which has been told; the bridge tells the root's
-  return bifrost::canonicalPolicy(text + ";" + environmentText(), &complaint);
+  return bifrost::canonicalPolicy(text + ";" + environmentText(environment), &complaint);
 }
 
 // Asks ahead of composition for what the root names, once for each root.
@@ -514,7 +541,8 @@ ArResolvedPath BifrostResolver::_ResolveForNewAsset(const std::string& assetPath
 ArResolverContext BifrostResolver::_CreateDefaultContext() const {
   return guarded("CreateDefaultContext", ArResolverContext{}, [] {
     bifrost::makeContextsPrintable();
-    return ArResolverContext(contextOf(environmentPolicy(), {}));
+    const auto environment = PythonBridge::readEnvironment();
+    return ArResolverContext(contextOf(environmentPolicy(*environment), {}));
   });
 }
 
@@ -522,13 +550,14 @@ ArResolverContext BifrostResolver::_CreateDefaultContextForAsset(
     const std::string& assetPath) const {
   return guarded("CreateDefaultContextForAsset", ArResolverContext{}, [&] {
     bifrost::makeContextsPrintable();
-    BifrostResolverContext context = contextOf(environmentPolicy(), assetPath);
+    const auto environment = PythonBridge::readEnvironment();
+    BifrostResolverContext context = contextOf(environmentPolicy(*environment), assetPath);
     if (isFrozen(*context.answers())) {
       return ArResolverContext(context);
     }
     bifrost::RootScan root = scanned(assetPath);
     if (root.hasSettings && !root.references.empty()) {
-      context = contextOf(policyOfRoot(assetPath), assetPath);
+      context = contextOf(policyOfRoot(assetPath, *environment), assetPath);
     }
     prepare(context, std::move(root.references));
     return ArResolverContext(context);
@@ -539,8 +568,9 @@ ArResolverContext BifrostResolver::_CreateContextFromString(const std::string& c
   return guarded("CreateContextFromString", ArResolverContext{}, [&] {
     bifrost::makeContextsPrintable();
     std::string complaint;
-    const std::string policy =
-        bifrost::canonicalPolicy(bifrost::withEnvironmentPins(contextText), &complaint);
+    const auto environment = PythonBridge::readEnvironment();
+    const std::string policy = bifrost::canonicalPolicy(
+        bifrost::withEnvironmentPins(contextText, *environment), &complaint);
     if (!complaint.empty()) {
       bifrost::warnOnce("context string", complaint, complaint);
     }
@@ -560,6 +590,7 @@ void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
     if (isRepeated(answers)) {
       return false;
     }
+    PythonBridge::readEnvironment();
     unboundAnswers().table().expireFloating();
     const std::vector<bifrost::Move> moved = answers.table().replace(askedAnew(answers));
     TF_DEBUG(BIFROST_CONTEXT)

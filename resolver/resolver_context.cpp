@@ -3,11 +3,11 @@
 
 #include <array>
 #include <cctype>
-#include <cstdlib>
 #include <map>
 #include <optional>
 
 #include "diagnostics.h"
+#include "environment.h"
 #include "pins.h"
 #include "python_bridge.h"
 
@@ -151,15 +151,15 @@ std::string canonicalPolicy(const std::string& text, std::string* complaint) {
   return policy;
 }
 
-std::string withEnvironmentPins(const std::string& text) {
+std::string withEnvironmentPins(const std::string& text, const Environment& environment) {
   std::string pairs;
-  const auto add = [&](const std::string& key, const char* value) {
-    if (value != nullptr && *value != '\0') {
-      pairs += key + '=' + encoded(value) + ';';
+  const auto add = [&](const std::string& key, std::string_view variable) {
+    if (const auto value = environment.value(variable); value && !value->empty()) {
+      pairs += key + '=' + encoded(*value) + ';';
     }
   };
-  add("pins", std::getenv("BIFROST_PINS"));
-  add("pins_missing", std::getenv("BIFROST_PINS_MISSING"));
+  add("pins", "BIFROST_PINS");
+  add("pins_missing", "BIFROST_PINS_MISSING");
   return pairs + text;  // of two equal keys the later one counts
 }
 
@@ -177,8 +177,8 @@ std::shared_ptr<const Pins> pinsOf(const std::string& policy) {
   } else if (missing != "fail") {
     warnOnce("pins_missing", missing, "expected fail, warn or resolve, got " + missing);
   }
-  const char* roots = std::getenv("BIFROST_PINS_ROOTS");
-  return Pins::at(*path, notPinned, roots != nullptr ? roots : "", allowedRootsText());
+  const auto roots = Environment::last()->value("BIFROST_PINS_ROOTS");
+  return Pins::at(*path, notPinned, roots.value_or(""), allowedRootsText());
 }
 
 #if BIFROST_USD_HAS_PYTHON

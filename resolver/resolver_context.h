@@ -7,6 +7,7 @@
 #include <string>
 
 #include "context_answers.h"
+#include "environment.h"
 #include "usd.h"
 
 BIFROST_USD_NAMESPACE_OPEN
@@ -60,8 +61,9 @@ namespace bifrost {
 // nothing are left out; *complaint* says which, or is empty.
 std::string canonicalPolicy(const std::string& text, std::string* complaint);
 
-// *text* with what BIFROST_PINS and BIFROST_PINS_MISSING say for contexts that say nothing of it.
-std::string withEnvironmentPins(const std::string& text);
+// *text* with what BIFROST_PINS and BIFROST_PINS_MISSING say in *environment* for contexts that say
+// nothing of it.
+std::string withEnvironmentPins(const std::string& text, const Environment& environment);
 
 // The pins that a canonical *policy* names, or null. As Pins::at.
 std::shared_ptr<const Pins> pinsOf(const std::string& policy);

@@ -8,9 +8,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <system_error>
+
+#include "environment.h"
 
 namespace bifrost {
 
@@ -35,8 +36,8 @@ std::string madeRoot() {
 }  // namespace
 
 std::string stagingRoot() {
-  const char* temporary = std::getenv("TMPDIR");
-  const std::string folder = temporary != nullptr && *temporary == '/' ? temporary : "/tmp";
+  const std::string temporary = Environment::last()->value("TMPDIR").value_or("");
+  const std::string folder = temporary.substr(0, 1) == "/" ? temporary : "/tmp";
   return folder + "/bifrost-writing-" + std::to_string(geteuid());
 }
 

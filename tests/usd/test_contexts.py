@@ -111,6 +111,76 @@ for policy in ("version=1", "version=2", "version=1"):
     assert ["v1", "v2", "v1"] == lines
 
 
+def test_a_stage_is_of_the_environment_as_it_is_when_it_is_opened(show: Show, run) -> None:
+    """
+    OpenUSD opens it without Python's lock: the environment is read when its context is made.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    show.publish("leaf.usda", layer(value="2"))
+
+    lines = run(
+        """
+import os
+for policy, root in zip(("version=1", "version=2", "version=1"), sys.argv[1:]):
+    os.environ["BIFROST_CONTEXT"] = policy
+    stage = Usd.Stage.Open(root)
+    print(stage.GetPrimAtPath("/p0").GetAttribute("v").Get())
+""",
+        *(show.root(f"root{number}.usda", leaf) for number in range(3)),
+    )
+
+    assert ["1", "2", "1"] == lines
+
+
+def test_what_is_not_known_yet_is_of_the_environment_as_it_is(show: Show, run) -> None:
+    """
+    With no context bound and without Python's lock, as OpenUSD asks for the layer of a reference.
+    """
+    references = [show.publish(name, layer(value="1")) for name in ("a.usda", "b.usda")]
+    for name in ("a.usda", "b.usda"):
+        show.publish(name, layer(value="2"))
+
+    lines = run(
+        """
+import os
+for policy, reference in zip(("version=1", "version=2"), sys.argv[1:]):
+    os.environ["BIFROST_CONTEXT"] = policy
+    print(Sdf.Layer.FindOrOpen(reference).realPath.split("/")[-2])
+""",
+        *references,
+    )
+
+    assert ["v1", "v2"] == lines
+
+
+def test_the_environment_may_change_while_threads_resolve(show: Show, run_python) -> None:
+    """
+    With no context bound, on threads without Python's lock: setting a variable moves all of them.
+    """
+    leaf = show.publish("leaf.usda", layer(value="1"))
+    source = """
+import os, threading
+turns, ended = threading.Semaphore(0), threading.Event()
+def look():
+    while not ended.is_set():
+        Sdf.Layer.FindOrOpen(sys.argv[1])
+        turns.release()
+kept = Sdf.Layer.FindOrOpen(sys.argv[1])
+threads = [threading.Thread(target=look) for _ in range(2)]
+for thread in threads: thread.start()
+for number in range(150):
+    os.environ[f"VARIABLE_{number}"] = "x" * 20
+    for _ in range(20): turns.acquire()
+ended.set()
+for thread in threads: thread.join()
+"""
+
+    for _ in range(5):
+        done = run_python(PRELUDE + source, leaf, check=False)
+
+        assert (0, "") == (done.returncode, done.stderr)
+
+
 def test_a_scheme_in_upper_case_is_the_same_scheme(show: Show, run) -> None:
     """
     Schemes have no case (RFC 3986, 3.1), and Ar routes them so.
