@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <set>
 #include <string_view>
+#include <system_error>
 #include <thread>
 
 #include "asset_path.h"
@@ -158,12 +160,21 @@ std::vector<std::string> referencesInAll(const std::vector<std::string>& paths,
   std::atomic<std::size_t> next{0};
   const auto read = [&](Found& found) {
     for (std::size_t i = next.fetch_add(1); i < paths.size(); i = next.fetch_add(1)) {
-      collect(paths[i], schemes, found);
+      try {
+        collect(paths[i], schemes, found);
+      } catch (const std::exception&) {
+        continue;  // too much for the memory there is: as if it could not be read
+      }
     }
   };
   std::vector<std::thread> threads;
-  for (std::size_t t = 1; t < count; ++t) {
-    threads.emplace_back([&, t] { read(founds[t]); });
+  try {
+    threads.reserve(count);
+    for (std::size_t t = 1; t < count; ++t) {
+      threads.emplace_back([&, t] { read(founds[t]); });
+    }
+  } catch (const std::system_error&) {
+    // No more threads can be had: those that there are read it all.
   }
   read(founds[0]);
   for (std::thread& thread : threads) {

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
 #include <mutex>
 #include <stdexcept>
 #include <system_error>
@@ -453,6 +454,25 @@ Object importBridge(const PythonApi& api) {
   return module;
 }
 
+// Runs *work* with the GIL, which this thread holds, released. What it throws leaves with the GIL
+// held again, as callers own Python objects. Not a guard object: taking the GIL back must not
+// happen in a destructor, which is noexcept. And never `...`: a thread that Python's end unwinds by
+// force has no GIL to come back to.
+template <class Work>
+void releasingGil(const PythonApi& api, const Work& work) {
+  std::exception_ptr thrown;
+  PyThreadState* saved = api.SaveThread();
+  try {
+    work();
+  } catch (const std::exception&) {
+    thrown = std::current_exception();
+  }
+  api.RestoreThread(saved);
+  if (thrown != nullptr) {
+    std::rethrow_exception(thrown);
+  }
+}
+
 // Hands a reply over. The bytes stay alive and unchanged while the GIL is away.
 bool deliver(const PythonApi& api, PyObject* reply,
              const std::function<void(std::string_view)>& onReply) {
@@ -461,9 +481,7 @@ bool deliver(const PythonApi& api, PyObject* reply,
   if (api.BytesData(reply, &data, &size) != 0) {
     return false;
   }
-  PyThreadState* saved = api.SaveThread();
-  onReply(std::string_view(data, static_cast<std::size_t>(size)));
-  api.RestoreThread(saved);
+  releasingGil(api, [&] { onReply(std::string_view(data, static_cast<std::size_t>(size))); });
   return true;
 }
 
@@ -479,10 +497,7 @@ bool letGo(const std::function<void()>& work) {
   if (!passage.isOpen()) {
     return false;  // Python is ending: who lets the GIL go doesn't come back
   }
-  // Not a guard object: taking the GIL back must not happen in a destructor, which is noexcept.
-  PyThreadState* saved = api->SaveThread();
-  work();
-  api->RestoreThread(saved);
+  releasingGil(*api, work);
   return true;
 }
 
