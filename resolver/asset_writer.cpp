@@ -19,6 +19,7 @@
 #include "diagnostics.h"
 #include "python_bridge.h"
 #include "staging.h"
+#include "thread_owned.h"
 
 namespace bifrost {
 
@@ -75,12 +76,13 @@ struct Asked {
   Step step = Step::kNone;  // and how far CreateNew is with it
   std::string writable;     // of CanWriteAssetToPath, if it was the last
 };
-thread_local Asked asked;
+
+Asked& asked() { return ownedByThread<Asked>(); }
 
 // One more of CreateNew's questions; those that come otherwise are somebody else's.
 bool isNext(const std::string& assetPath, Step after, Step step) {
-  const bool isIt = asked.step == after && asked.newAsset == assetPath;
-  asked.step = isIt ? step : asked.step;
+  const bool isIt = asked().step == after && asked().newAsset == assetPath;
+  asked().step = isIt ? step : asked().step;
   return isIt;
 }
 
@@ -90,12 +92,13 @@ struct Closed {
   std::string path;
   Content content;
 };
-thread_local Closed closed;
+
+Closed& closed() { return ownedByThread<Closed>(); }
 
 enum class Way { kCreate, kSave, kExport };
 
 Way wayTo(const std::string& path) {
-  const Asked before = std::exchange(asked, {});
+  const Asked before = std::exchange(asked(), {});
   if (before.writable != path) {
     return Way::kExport;
   }
@@ -302,7 +305,7 @@ class AssetWriter final : public ArWritableAsset {
     if (way_ != Way::kExport) {  // an export is of another layer than the one at this path, if any
       setContent(path_, content);
     }
-    closed = isBinary_ ? Closed{path_, std::move(content)} : Closed{};
+    closed() = isBinary_ ? Closed{path_, std::move(content)} : Closed{};
     return true;
   }
 
@@ -341,7 +344,7 @@ std::shared_ptr<ArAsset> opened(const Content& content) {
 }  // namespace
 
 void noteIdentifierForNewAsset(const std::string& assetPath) {
-  asked = {assetPath, Step::kNamed, {}};
+  asked() = {assetPath, Step::kNamed, {}};
 }
 
 void noteResolveForNewAsset(const std::string& assetPath) {
@@ -349,7 +352,7 @@ void noteResolveForNewAsset(const std::string& assetPath) {
 }
 
 bool noteExtension(const std::string& assetPath) {
-  asked.writable.clear();
+  asked().writable.clear();
   return isNext(assetPath, Step::kPlaced, Step::kTyped);
 }
 
@@ -358,8 +361,8 @@ bool noteResolve(const std::string& assetPath) {
 }
 
 void noteAssetInfo(const std::string& assetPath) {
-  if (asked.newAsset == assetPath && asked.step != Step::kNone) {
-    asked.step = Step::kDescribed;
+  if (asked().newAsset == assetPath && asked().step != Step::kNone) {
+    asked().step = Step::kDescribed;
   }
 }
 
@@ -399,7 +402,7 @@ bool canWrite(const std::string& path, const WritingFor& who, const std::string&
   if (whyNot != nullptr) {
     *whyNot = why;
   }
-  asked.writable = path;
+  asked().writable = path;
   if (!why.empty()) {
     // OpenUSD's own message is that saving is not allowed. That it asks is no error, but in
     // CreateNew.
@@ -430,7 +433,7 @@ std::shared_ptr<ArWritableAsset> openForWrite(const std::string& path, ArResolve
 }
 
 std::shared_ptr<ArAsset> openWritten(const std::string& path) {
-  const Closed last = std::exchange(closed, {});
+  const Closed last = std::exchange(closed(), {});
   if (last.path == path) {
     return opened(last.content);
   }

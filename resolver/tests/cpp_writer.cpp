@@ -6,8 +6,14 @@
 //   cpp_writer FILE REFERENCE...
 //
 // writes FILE to each reference, on a thread of its own for each, and prints how many it could.
+//
+//   cpp_writer --leaving REFERENCE
+//
+// asks about writing to it, and again in an exit handler, which says "left".
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -27,9 +33,34 @@ extern "C" __attribute__((visibility("default"))) int writeAsset(const char* ref
   return asset && asset->Write(bytes, size, 0) == size && asset->Close() ? 1 : 0;
 }
 
+namespace {
+
+std::string reference;
+
+void askAboutWriting() {
+  const std::string identifier = ArGetResolver().CreateIdentifierForNewAsset(reference);
+  const ArResolvedPath path(identifier);
+  std::string whyNot;
+  ArGetResolver().CanWriteAssetToPath(path, &whyNot);
+  ArGetResolver().GetExtension(identifier);
+  ArGetResolver().OpenAsset(path);
+  ArGetResolver().CreateIdentifierForNewAsset(reference);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   if (argc < 2) {
     return 2;
+  }
+  if (std::strcmp(argv[1], "--leaving") == 0) {
+    reference = argv[2];
+    askAboutWriting();
+    std::atexit([] {
+      askAboutWriting();
+      std::puts("left");
+    });
+    return 0;
   }
   std::ifstream file(argv[1], std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(file), {}};

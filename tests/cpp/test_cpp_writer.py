@@ -103,6 +103,24 @@ def test_an_application_without_python_writes_on_eight_threads(
     assert [] == [*(tmp_path / f"bifrost-writing-{os.geteuid()}").glob("*")]
 
 
+def test_an_application_asks_in_its_exit_handlers(
+    programs: Path, application: dict[str, str]
+) -> None:
+    """
+    About writing, as it did before: the main thread's own objects are gone by then.
+    """
+    done = subprocess.run(
+        [programs / "cpp_writer", "--leaving", f"bifrost:///assets/{'long_' * 20}prop.usda"],
+        env=application,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+    assert (0, "left\n") == (done.returncode, done.stdout), done.stderr
+
+
 @pytest.mark.parametrize("run", range(3))
 def test_threads_write_with_the_gil_and_without_it(
     programs: Path, run_python, tmp_path: Path, file: Path, run: int
