@@ -70,7 +70,7 @@ void setContent(const std::string& path, Content content) {
 }();
 
 // What USD asked on this thread, which tells how it is about to write.
-enum class Step { kNone, kNamed, kPlaced, kTyped, kLookedUp, kDescribed };
+enum class Step { kNone, kNamed, kPlaced, kTyped, kSought, kLookedUp, kDescribed };
 struct Asked {
   std::string newAsset;     // of CreateIdentifierForNewAsset,
   Step step = Step::kNone;  // and how far CreateNew is with it
@@ -357,7 +357,17 @@ bool noteExtension(const std::string& assetPath) {
 }
 
 bool noteResolve(const std::string& assetPath) {
-  return isNext(assetPath, Step::kTyped, Step::kLookedUp);
+  return isNext(assetPath, Step::kSought, Step::kLookedUp);
+}
+
+void noteIsContextDependent(const std::string& assetPath) {
+  isNext(assetPath, Step::kTyped, Step::kSought);
+}
+
+void noteOther() {
+  if (asked().step < Step::kLookedUp) {
+    asked().step = Step::kNone;
+  }
 }
 
 void noteAssetInfo(const std::string& assetPath) {

@@ -7,7 +7,7 @@
 // what it asks right before on the same thread tells them apart:
 //
 //   CreateNew   CreateIdentifierForNewAsset, ResolveForNewAsset, GetExtension, then, with the layer
-//               registry locked: Resolve, GetAssetInfo, CanWriteAssetToPath
+//               registry locked: IsContextDependentPath, Resolve, GetAssetInfo, CanWriteAssetToPath
 //   Save        CanWriteAssetToPath
 //   Export      GetExtension
 //
@@ -39,13 +39,18 @@ struct WritingFor {
 // What USD asks on this thread; see above.
 void noteIdentifierForNewAsset(const std::string& assetPath);
 void noteResolveForNewAsset(const std::string& assetPath);
+void noteIsContextDependent(const std::string& assetPath);
 void noteAssetInfo(const std::string& assetPath);
+
+// That it asked something else: if CreateNew was about to come, it was not CreateNew.
+void noteOther();
 
 // Whether CreateNew asks for the format of a new layer.
 bool noteExtension(const std::string& assetPath);
 
 // Whether CreateNew asks whether there is a layer at *assetPath* already. There is, if it was
 // written there: what the reference resolves to is another one, and so it must not be answered.
+// OpenUSD looks at the place of a new asset where nothing is.
 bool noteResolve(const std::string& assetPath);
 
 // Whether a layer can be the version that follows on *current*, the file that *identifier* resolves

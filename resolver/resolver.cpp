@@ -141,6 +141,14 @@ std::shared_ptr<const Environment> environmentToResolveIn(const Environment* kno
   return PythonBridge::holdsGil() ? Environment::read() : Environment::last();
 }
 
+// That OpenUSD asked this, and nothing that it asks before it writes. Inside an `ArCall`: what
+// Python asks in the middle of one is no sign.
+void noteOtherCall() {
+  if (arCallsHere == 1) {
+    bifrost::noteOther();
+  }
+}
+
 // The answers for resolves with no context bound, under the environment's policy. Only inside an
 // `ArCall`; valid until the outermost one ends.
 ContextAnswers& unboundAnswers() {
@@ -506,6 +514,8 @@ BifrostResolver::BifrostResolver() { PythonBridge::watchExitOfPython(); }
 
 std::string BifrostResolver::_CreateIdentifier(const std::string& assetPath,
                                                const ArResolvedPath& /*anchorAssetPath*/) const {
+  const ArCall call;
+  noteOtherCall();
   return assetPath;  // absolute by its scheme, opaque to us: never anchored, never normalised
 }
 
@@ -518,8 +528,9 @@ std::string BifrostResolver::_CreateIdentifierForNewAsset(
 ArResolvedPath BifrostResolver::_Resolve(const std::string& assetPath) const {
   return guarded("Resolve", ArResolvedPath{}, [&] {
     if (bifrost::noteResolve(assetPath)) {
-      return ArResolvedPath(assetPath);
+      return ArResolvedPath{};
     }
+    noteOtherCall();
     const Resolution* known = lookUp(currentAnswers(), Identifier(assetPath).view());
     if (known == nullptr) {
       return ArResolvedPath{};
@@ -604,7 +615,8 @@ void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
   });
 }
 
-bool BifrostResolver::_IsContextDependentPath(const std::string& /*assetPath*/) const {
+bool BifrostResolver::_IsContextDependentPath(const std::string& assetPath) const {
+  bifrost::noteIsContextDependent(assetPath);
   // With false, Sdf would hand the layer that another context resolved to whoever asks next.
   return true;
 }

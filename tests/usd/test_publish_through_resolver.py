@@ -328,6 +328,36 @@ show(*before, versions(), layer.defaultPrim)
     assert [True, 1, None, "first", 2, "prop"] == seen
 
 
+@pytest.mark.parametrize("reference", ["bifrost:///assets/never", "bifrost:///assets/never.usda"])
+def test_who_asks_as_create_new_does_is_answered_as_anybody(writing, reference: str) -> None:
+    """
+    What is nowhere resolves to nothing, in whatever order an application asks, and whatever comes between.
+    """
+    seen = writing(
+        """
+def place(reference):
+    new = resolver.CreateIdentifierForNewAsset(reference)
+    resolver.ResolveForNewAsset(new)
+    resolver.GetExtension(new)
+    return new
+
+def resolved(reference):
+    return resolver.Resolve(reference).GetPathString()
+
+in_order = resolved(place(prop))
+place(prop)
+opened = bool(Sdf.Layer.FindOrOpen(prop)), resolved(prop)
+place(prop)
+resolver.CreateIdentifier(prop)
+resolver.IsContextDependentPath(prop)
+show(in_order, opened, resolved(prop))
+""",
+        reference,
+    )
+
+    assert ["", [False, ""], ""] == seen
+
+
 @pytest.mark.parametrize("extension", [".usda", ".usdc"])
 def test_create_new_twice_leaves_the_layer_that_is_open(writing, extension: str) -> None:
     """
