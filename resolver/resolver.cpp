@@ -182,6 +182,19 @@ BifrostResolverContext contextOf(const std::string& policy, const std::string& r
   return context;
 }
 
+// The identifier of *assetPath* in a layer at *anchor*, a reference: Ar asks us whose scheme either
+// has. A scheme makes it absolute and opaque to us: never anchored, never normalised. So is an
+// absolute path, and a bare one, which is looked for where the context says. Beside a reference
+// there is nothing: what is to be found there is named below it, which no reference is, as the
+// resolver of files would look in the current directory.
+std::string anchored(const std::string& assetPath, const std::string& anchor) {
+  const bool isBeside = assetPath.compare(0, 2, "./") == 0 || assetPath.compare(0, 3, "../") == 0;
+  if (!isBeside || anchor.empty()) {
+    return assetPath;
+  }
+  return anchor.substr(0, anchor.find('?')) + '/' + assetPath;
+}
+
 // What is known without asking anybody: pinned, or in the table.
 const Resolution* knownTo(const ContextAnswers& answers, std::string_view identifier) {
   const bifrost::Pins* pins = answers.pins();
@@ -513,16 +526,17 @@ ContextAnswers& BifrostResolver::currentAnswers() const {
 BifrostResolver::BifrostResolver() { PythonBridge::watchExitOfPython(); }
 
 std::string BifrostResolver::_CreateIdentifier(const std::string& assetPath,
-                                               const ArResolvedPath& /*anchorAssetPath*/) const {
+                                               const ArResolvedPath& anchorAssetPath) const {
   const ArCall call;
   noteOtherCall();
-  return assetPath;  // absolute by its scheme, opaque to us: never anchored, never normalised
+  return anchored(assetPath, anchorAssetPath);
 }
 
 std::string BifrostResolver::_CreateIdentifierForNewAsset(
-    const std::string& assetPath, const ArResolvedPath& /*anchorAssetPath*/) const {
-  bifrost::noteIdentifierForNewAsset(assetPath);
-  return assetPath;
+    const std::string& assetPath, const ArResolvedPath& anchorAssetPath) const {
+  const std::string identifier = anchored(assetPath, anchorAssetPath);
+  bifrost::noteIdentifierForNewAsset(identifier);
+  return identifier;
 }
 
 ArResolvedPath BifrostResolver::_Resolve(const std::string& assetPath) const {

@@ -431,6 +431,47 @@ show(copy.Export(prop))
     assert b"picture" == (path.parent / "tex" / "a.png").read_bytes()
 
 
+def test_a_relative_path_of_a_draft_leads_nowhere(writing, tmp_path: Path) -> None:
+    """
+    Not into the current directory, where the resolver of files would find what is none of its business.
+    """
+    folder = tmp_path / "below"
+    folder.mkdir()
+    for place in (tmp_path, folder):
+        (place / "foo.usda").write_text(layer(value="found"))
+
+    seen = writing(
+        """
+import os
+os.chdir(sys.argv[2])
+draft = create(prop + "?type=prop")
+def value(path):
+    draft.ImportFromString(f'#usda 1.0\\ndef "s" (references = @{path}@)\\n{{\\n}}\\n')
+    stage = Usd.Stage.Open(draft)
+    attribute = stage.GetPrimAtPath("/s").GetAttribute("v")
+    return attribute.Get() if attribute else None
+show([value(path) for path in ("./foo.usda", "../foo.usda", "./foo.usda:SDF_FORMAT_ARGS:a=b")],
+     [value(path) for path in ("foo.usda", sys.argv[2] + "/foo.usda")],
+     draft.ComputeAbsolutePath("./p.usdz[a.usda]"),
+     [draft.ComputeAbsolutePath(path) for path in ("anon:1:x", "http://a/b", "bal:///x")],
+     resolver.CreateIdentifier("./foo.usda", Ar.ResolvedPath(sys.argv[2] + "/prop.usda")),
+     resolver.CreateIdentifierForNewAsset("./foo.usda", Ar.ResolvedPath(prop)))
+""",
+        "bifrost:///assets/prop.usda",
+        folder,
+    )
+
+    beside = "bifrost:///assets/prop.usda/./"
+    assert [
+        [None] * 3,
+        ["found"] * 2,
+        f"{beside}p.usdz[a.usda]",
+        ["anon:1:x", "http://a/b", "bal:///x"],
+        f"{folder}/foo.usda",
+        f"{beside}foo.usda",
+    ] == seen
+
+
 def test_relationships_and_traits_are_recorded(writing, show: Show) -> None:
     """
     It is the same publishing as everywhere.
