@@ -396,7 +396,7 @@ class TestValidators:
 
 class TestActions:
     def test_what_nobody_gave_is_not_said_to_be_kept(self, publisher, draft):
-        with pytest.raises(InvalidTraitsException, match="kept of asset .*expected some of"):
+        with pytest.raises(InvalidTraitsException, match=r"kept of asset .*expected some of"):
             publisher.publish([draft(kept=["comment"])])
 
     def test_they_see_the_version(self, catalogue, draft):

@@ -19,6 +19,7 @@ from bifrost.errors import (
     ConflictException,
     InvalidTraitsException,
     PermissionDeniedException,
+    StorageException,
 )
 from bifrost.host.usd_arcs import UsdArcCalls
 from bifrost.testing.show import Show
@@ -385,6 +386,25 @@ class TestRelationships:
 
         [arc] = arcs_of(Sdf.Layer.OpenAsAnonymous(str(working)))
         assert (chair, "/World/Chair", 12.0) == (arc.target, arc.path, arc.offset)
+
+    def test_where_the_layer_can_not_be_saved_nothing_is_added(
+        self, show: Show, tmp_path: Path
+    ) -> None:
+        chair = show.publish("chair.usda", '#usda 1.0\ndef "Chair" {}\n')
+        shot = show.publish("shot.usda", '#usda 1.0\ndef "World" {}\n')
+        working = tmp_path / "working.usda"
+        working.write_text("#usda 1.0\n")
+        layer = Sdf.Layer.FindOrOpen(str(working))
+        layer.SetPermissionToSave(False)
+        said = (shot, chair, "reference", {"prim_path": "/World/Chair"})
+
+        with pytest.raises(StorageException):
+            bifrost_host.add_relationship(*said, layer=working)
+
+        assert [] == bifrost_host.get_relationships_with_metadata(shot)
+        layer.SetPermissionToSave(True)
+        layer.Reload(force=True)
+        assert chair == bifrost_host.add_relationship(*said, layer=working)["to"]
 
     def test_where_one_of_the_two_is_refused_neither_is_done(self, show: Show) -> None:
         chair = show.publish("chair.usda", '#usda 1.0\ndef "Chair" {}\n')

@@ -179,6 +179,23 @@ def test_the_selected_variants_alone(variants: Path, run_python, tmp_path: Path)
     assert "" == run_python(opening, variants, env={"BIFROST_PINS": str(out)}).stderr
 
 
+def test_what_the_ancestors_of_a_referenced_prim_bring_composes(
+    show: Show, run_python, tmp_path: Path
+) -> None:
+    text = '#usda 1.0\n(defaultPrim = "I")\ndef "I"\n{\n def "M"\n {\n }\n}\n'
+    inner = show.publish("inner.usda", text)
+    arcs = f"prepend references = @{inner}@"
+    outer = show.publish(
+        "outer.usda", f'#usda 1.0\ndef "O" ({arcs})\n{{\n over "M"\n {{\n }}\n}}\n', (inner,)
+    )
+    shot, out = tmp_path / "shot.usda", tmp_path / "shot.pins.json"
+    shot.write_text(f'#usda 1.0\ndef "S" (references = @{outer}@</O/M>) {{}}\n')
+
+    run_python(MAIN, "usd", "pin", shot, "-o", out, "--selected-variants")
+
+    assert {inner, outer} == {each.reference for each in load(out).entities}
+
+
 def test_the_selected_variants_of_instanced_and_inactive_prims(
     variants: Path, run_python, tmp_path: Path
 ) -> None:

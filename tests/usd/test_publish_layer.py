@@ -618,6 +618,25 @@ class TestWorkingCopies:
 
         assert [2, 3] == numbers
 
+    def test_what_came_to_it_later_is_of_it(self, shot: str, tmp_path: Path) -> None:
+        """
+        A texture that was painted behind the last publish makes the shot that names the copy publish it.
+        """
+        path = bifrost_host.working_copy(LEAF, tmp_path / "leaf")
+        texture = path.with_name("paint.png")
+        texture.write_bytes(b"red")
+        path.write_text(text("leaf", more="    asset paint = @./paint.png@\n"))
+        assert ["leaf?version=2"] == names(publish(path))
+        root = tmp_path / "root.usda"
+        root.write_text(text("root", "./leaf/leaf.usda"))
+        texture.write_bytes(b"blue")
+
+        made = publish(root, "bifrost:///assets/root?type=shot")
+
+        assert ["leaf?version=3", "root?version=1"] == names(made)
+        painted = bifrost_host.resolve_asset_path(f"{LEAF}?version=3").with_name("paint.png")
+        assert b"blue" == painted.read_bytes()
+
     def test_one_of_an_old_version_is_a_conflict(self, shot: str, tmp_path: Path) -> None:
         path = bifrost_host.working_copy(LEAF, tmp_path / "work")
         newer = tmp_path / "newer.usda"

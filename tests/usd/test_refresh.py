@@ -484,6 +484,39 @@ print(value(stage), bool(stage.GetSessionLayer() and stage.GetSessionLayer().per
     assert ["1 False"] == lines
 
 
+def test_unsaved_edits_outlast_a_sublayer_that_came(show: Show, run, tmp_path: Path) -> None:
+    """
+    Of the layer whose sublayer it is, and that nobody but the stage holds, and of what it has besides.
+    """
+    leaf = tmp_path / "leaf.usda"
+    leaf.write_text(layer(value="old").replace("string v", "string w"))
+    mid = tmp_path / "mid.usda"
+    mid.write_text(layer(value="old", sublayers=("bifrost:///assets/late.usda", "./leaf.usda")))
+    root = show.root("root.usda", str(mid))
+
+    lines = run(
+        """
+import gc
+root, mid, leaf, folder = sys.argv[1:]
+stage = Usd.Stage.Open(root)
+for path, name in ((mid, "v"), (leaf, "w")):
+    Sdf.Layer.Find(path).GetAttributeAtPath("/a." + name).default = "edited"
+gc.collect()
+Show(Path(folder)).publish("late.usda", layer(value="late").replace("string v", "string x"))
+host.refresh(stage)
+prim = stage.GetPrimAtPath("/p0")
+print([prim.GetAttribute(name).Get() for name in "vwx"])
+print([Sdf.Layer.Find(path).dirty for path in (mid, leaf)])
+""",
+        root,
+        mid,
+        leaf,
+        show.folder,
+    )
+
+    assert ["['edited', 'edited', 'late']", "[True, True]"] == lines
+
+
 def test_value_clips_that_moved_are_read_anew(show: Show, run) -> None:
     """
     Those that came, then those of a new version: by name and by template, in instances, too;

@@ -249,6 +249,55 @@ print(value(host.open_usd_stage(sys.argv[1], context=Context(version="1"))))
     assert ["1", "1"] == lines
 
 
+@pytest.mark.parametrize("opened_by", ["newest", "second"])
+def test_which_version_of_itself_is_meant_a_root_layer_does_not_say(
+    show: Show, leaf: str, run, opened_by: str
+) -> None:
+    """
+    Its references go by its settings, and it is the version that the context or its name says.
+    """
+    for value in ("one", "two"):
+        root = show.root("made.usda")
+        root.write_text(layer(value=value, references=(leaf,)))
+        with_settings(root, version="approved")
+        shot = show.publish("shot.usda", root.read_text(), (leaf,))
+    show.catalogue.set_status("shot.usda", "1", "review", user="a")
+    show.catalogue.set_status("shot.usda", "1", "approved", user="a")
+
+    lines = run(
+        """
+stage = host.open_usd_stage(sys.argv[1])
+print(value(stage, "/a"), value(stage), value(Usd.Stage.Open(sys.argv[1]), "/a"))
+""",
+        shot if opened_by == "newest" else f"{shot}?version=2",
+    )
+
+    assert ["two 2 two"] == lines
+
+
+def test_a_context_that_says_nothing_leaves_the_others_no_say(show: Show, leaf: str, run) -> None:
+    """
+    Pins are of what it opens; no context at all leaves it to the environment and the root.
+    """
+    root = with_settings(show.root("root.usda", leaf), version="approved")
+
+    lines = run(
+        """
+nothing = Context()
+print(value(host.open_usd_stage(sys.argv[1], context=nothing)))
+print([each.version for each in host.pin_usd(sys.argv[1], context=nothing).entities])
+print(value(Usd.Stage.Open(sys.argv[1], bifrost.usd.context(nothing))))
+with nothing.active():
+    print(value(host.open_usd_stage(sys.argv[1])))
+print(value(Usd.Stage.Open(sys.argv[1], bifrost.usd.context(root=sys.argv[1]))))
+""",
+        root,
+        env={"BIFROST_CONTEXT": "version=1"},
+    )
+
+    assert ["3", "['3']", "3", "3", "1"] == lines
+
+
 def test_pins_in_a_root_layer_lie_beside_it(show: Show, leaf: str, run) -> None:
     """
     A relative path is the root's neighbour, not the process's; the shot and its pins travel together.

@@ -245,6 +245,43 @@ with no_stage():
     assert ["wood", "metal", "metal"] == lines
 
 
+@pytest.mark.parametrize("speaker", ["environment", "pins", "root"])
+def test_an_answer_is_of_the_policy_that_a_stage_would_be_opened_in(run, speaker):
+    lines = run(
+        f"""
+speaker = {speaker!r}
+"""
+        """
+import os
+path = sys.argv[1] + "/chair.usda"
+uri = bifrost_host.register_asset("model", "Chair", asset(path, "metal", "wood", selection="wood"))
+settings = 'customLayerData = {dictionary bifrost = {string version = "review"}}'
+def shot(name, data=""):
+    file = Path(sys.argv[1], name + ".usda")
+    chair = f'def "C" (references = @{uri}@) {{\\n}}'
+    file.write_text(f'#usda 1.0\\n(defaultPrim = "S"\\n{data})\\ndef "S" {{\\n {chair}\\n}}\\n')
+    return bifrost_host.register_asset("shot", name, str(file))
+plain = shot("plain", settings if speaker == "root" else "") + "?version=1"
+pins = sys.argv[1] + "/pins.json"
+bifrost_host.set_status(uri + "?version=1", "review")
+bifrost_host.pin_usd(plain, pins)
+bifrost_host.register_version(uri, asset(path, "metal", "wood", selection="metal"))
+if speaker == "root":
+    bifrost_host.set_status(uri + "?version=2", "review")
+print(selected(plain, "/S/C/asset"), selected(plain, "/S/C/asset"))
+if speaker == "environment":
+    os.environ["BIFROST_CONTEXT"] = "version=review"
+elif speaker == "pins":
+    os.environ["BIFROST_PINS"] = pins
+else:
+    bifrost_host.set_status(uri + "?version=2", "wip")
+print(selected(plain, "/S/C/asset"), selected(plain, "/S/C/asset"))
+"""
+    )
+
+    assert ["metal metal", "wood wood"] == lines
+
+
 def test_what_lies_beside_a_layer_belongs_to_its_entity(run):
     lines = run(
         """

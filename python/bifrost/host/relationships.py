@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Unpack
@@ -71,10 +71,15 @@ class RelationshipCalls(Asking):
         """
         catalogue = self.session.own_catalogue("adding relationships")
         said = {"to": to_uri, "type": relationship_type, "metadata": metadata}
-        with nullcontext() if layer is None else self._writing(layer, said, context):
-            made = catalogue.add_relationship(
-                _end(from_uri), _end(to_uri), relationship_type, metadata, user=self._user(context)
-            )
+        ends, user = (_end(from_uri), _end(to_uri), relationship_type), self._user(context)
+        with nullcontext() if layer is None else self._writing(layer, said, context) as write:
+            made = catalogue.add_relationship(*ends, metadata, user=user)
+            try:
+                if write is not None:
+                    write()
+            except BaseException:
+                catalogue.remove_relationship(*ends, user=user)
+                raise
         self._forget(made.from_id)
         return _shown(made)
 
@@ -236,7 +241,7 @@ class RelationshipCalls(Asking):
 
     def _writing(
         self, layer: Any, relationship: Mapping[str, Any], context: Context | None
-    ) -> AbstractContextManager[None]:
+    ) -> AbstractContextManager[Callable[[], object]]:
         from bifrost.host.usd_arcs import arc_calls
 
         return arc_calls(self.session).writing(layer, relationship, context)

@@ -150,9 +150,9 @@ class UsdArcCalls(Asking):
     @contextlib.contextmanager
     def writing(
         self, layer: Any, relationship: Mapping[str, Any], context: Context | None
-    ) -> Iterator[None]:
+    ) -> Iterator[Callable[[], object]]:
         """
-        Make sure that *relationship* can be written into *layer*; write it when the block ends well.
+        Make sure that *relationship* can be written into *layer*; the block is given what writes it.
 
         Raises:
             As `author_arcs`.
@@ -164,8 +164,7 @@ class UsdArcCalls(Asking):
         target = layer_of(layer, self._locate(context))
         self._check_unpublished(target, context)
         checked(target, arcs := arcs_from([relationship]))
-        yield
-        self.author_arcs(layer, arcs, context=context)
+        yield lambda: self.author_arcs(layer, arcs, context=context)
 
     @recorded
     def retarget(

@@ -135,19 +135,22 @@ class UsdVariantCalls(Asking):
         return selecting.select(asked, choice, stage=stage, target=target, layer=layer)
 
     def _asked_about_variants(self, asset_uri: str, context: Context | None) -> Asked:
+        from bifrost.usd.contexts import given, in_force
         from bifrost.usd.folder import is_uri
         from bifrost.usd.variant_answers import Asked
 
         asset_uri = os.fspath(asset_uri)
-        snapshot = self.session.authenticated(effective(context))
+        # What a stage of it would be opened in, or its answer would be another policy's.
+        asked = in_force(context)
+        snapshot = self.session.authenticated(effective(asked))
 
         def locate() -> Path:
             if is_uri(asset_uri):
-                found: Any = self._one(Operation.LOCATE, asset_uri, context)
+                found: Any = self._one(Operation.LOCATE, asset_uri, asked)
                 return Path(found)
             return _existing_file(asset_uri)
 
-        return Asked(self.session, asset_uri, snapshot, context, locate)
+        return Asked(self.session, asset_uri, snapshot, given(context), locate)
 
 
 def _existing_file(name: str) -> Path:

@@ -19,10 +19,13 @@ from pxr import Ar
 
 from bifrost.context import Context, current_context, from_policy, policy
 from bifrost.errors import Code, ConfigurationError, InvalidTraitsException
+from bifrost.model.entity_reference import LATEST
 from bifrost.usd import root_settings
 from bifrost.usd import stage as plugin
 
 _SCHEME: Final = "bifrost"
+# What a context means that says nothing: that nobody else is asked to say it.
+_NOTHING_ELSE: Final = f"version={LATEST}"
 _NOT_PINNED: Final = ("fail", "warn", "resolve")
 
 
@@ -66,15 +69,16 @@ def context(
             f"context: expected a bifrost.Context, got {type(context).__name__}",
             code=Code.INVALID_TRAITS,
         )
-    asked = (context or current_context() or Context()).child(
-        **_given(
-            version=None if version_policy is None else str(version_policy),
-            as_of=_moment(as_of),
-            current_project=project,
-            pins=_pins(pins),
-            pins_missing=_checked_pins_missing(pins_missing),
-        )
+    said = _given(
+        version=None if version_policy is None else str(version_policy),
+        as_of=_moment(as_of),
+        current_project=project,
+        pins=_pins(pins),
+        pins_missing=_checked_pins_missing(pins_missing),
     )
+    asked = given(context)
+    if said:
+        asked = (asked or Context()).child(**said)
     plugin.warm()
     return resolver_context(asked, os.fspath(root))
 
@@ -111,6 +115,11 @@ def for_root(context: Context | None, path: str) -> Context | None:
     return given(context) or root_settings.with_root(in_force(None), path)
 
 
+def has_pins(context: Context | None) -> bool:
+    """Whether pins answer before anybody is asked: those of *context*, or the environment's."""
+    return bool((context and context.pins) or os.environ.get("BIFROST_PINS"))
+
+
 def resolver_context(context: Context | None, path: str = "") -> Ar.ResolverContext:
     """
     Return the resolver context of what is `given`, for the root at *path*; the default one for nothing.
@@ -119,11 +128,11 @@ def resolver_context(context: Context | None, path: str = "") -> Ar.ResolverCont
         PermissionDeniedException: as `Context.snapshot`.
     """
     resolver = Ar.GetResolver()
-    text = policy(context) if context is not None else ""
-    if not text:
+    if context is None:
         return (
             resolver.CreateDefaultContextForAsset(path) if path else resolver.CreateDefaultContext()
         )
+    text = policy(context) or _NOTHING_ELSE
     # As a default context has it: what the root names by a bare path is looked for beside it, too.
     folder = os.path.dirname(path)  # noqa: PTH120  USD leaves links alone
     return resolver.CreateContextFromStrings([("", folder), (_SCHEME, text)])

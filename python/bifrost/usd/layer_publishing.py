@@ -243,7 +243,8 @@ def _remember(units: Sequence[Unit], made: Publish) -> None:
         note_published(unit, number)
         if unit.origin is not None and unit.origin.asset_id == unit.asset_id:
             with contextlib.suppress(OSError):  # the version is there; the next publish asks again
-                working_copies.published(unit.path, number)
+                names = unit.contents.files if unit.contents is not None else ()
+                working_copies.published(unit.path, number, names)
 
 
 def _answer(units: Sequence[Unit], made: Publish) -> PublishedLayers:

@@ -181,8 +181,15 @@ def _composed(layer: Sdf.Layer, context: Context | None) -> dict[str, set[Sdf.Pa
     for top in (stage.GetPseudoRoot(), *stage.GetPrototypes()):
         for prim in Usd.PrimRange.AllPrims(top):
             for spec in prim.GetPrimStack():
-                composed[spec.layer.realPath].add(spec.path)
+                _add_with_ancestors(composed[spec.layer.realPath], spec.path)
     return composed
+
+
+def _add_with_ancestors(paths: set[Sdf.Path], path: Sdf.Path) -> None:
+    """Add *path* and what it is in: what a referenced prim's ancestors bring composes, too."""
+    while path not in paths and path != Sdf.Path.absoluteRootPath:
+        paths.add(path)
+        path = path.GetParentPath()
 
 
 def _evaluated(expression: str, variables: Variables) -> str:

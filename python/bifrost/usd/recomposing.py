@@ -16,7 +16,7 @@ from typing import Any, Final
 from pxr import Ar, Pcp, Sdf, Tf, Usd
 
 from bifrost.usd.folder import is_uri
-from bifrost.usd.lifetimes import owned
+from bifrost.usd.lifetimes import owned, used_layers
 from bifrost.usd.survey import reason
 
 _NOWHERE: Final = Sdf.Path("/_bifrost_refresh")
@@ -139,8 +139,11 @@ def _try_sublayers_again(stage: Usd.Stage, holders: set[str]) -> None:
         _log(f"{root}: a sublayer came: without a session layer, open the stage again to see it")
     others = [each for each in holders - {root, ""} if not stage.IsLayerMuted(each)]
     if others:
+        # Sdf lets go of layers that nobody else has while they are muted, unsaved edits and all.
+        held = used_layers(stage)
         stage.MuteAndUnmuteLayers(others, [])
         stage.MuteAndUnmuteLayers([], others)
+        del held
 
 
 def _try_arcs_again(stage: Usd.Stage, paths: Collection[Sdf.Path]) -> None:

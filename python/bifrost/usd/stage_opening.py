@@ -8,7 +8,6 @@ The stage is an ordinary `Usd.Stage` and stays as long as somebody holds it.
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -20,10 +19,17 @@ from bifrost.context import Context, ContextSnapshot
 from bifrost.errors import AssetException, Code, InvalidTraitsException
 from bifrost.model.entity_reference import is_asset_reference, parse, without_format_args
 from bifrost.session import Session
-from bifrost.usd import file_checks, layer_metadata, opening, permissions, selections
+from bifrost.usd import (
+    file_checks,
+    layer_metadata,
+    opening,
+    permissions,
+    root_settings,
+    selections,
+)
 from bifrost.usd import stage as plugin
 from bifrost.usd.closures import Closures, root_state
-from bifrost.usd.contexts import for_root, given, resolver_context
+from bifrost.usd.contexts import given, has_pins, in_force, resolver_context
 from bifrost.usd.dependencies import refuse_hanging
 from bifrost.usd.later import Later
 from bifrost.usd.lifetimes import outlived
@@ -43,7 +49,7 @@ def pinned_root(asset_uri: str, context: Context | None) -> str:
     Raises:
         ConfigurationError: the plugin isn't installed.
     """
-    if not _has_pins(context):
+    if not has_pins(context):
         return ""
     plugin.warm()
     with Ar.ResolverContextBinder(resolver_context(context)):
@@ -83,19 +89,19 @@ def open_stage(
         file_checks.check(path)
     except AssetException as error:
         raise layer_metadata.about(asker.asset_uri, error) from error.__cause__
-    asked = for_root(context, path)
-    if not _has_pins(asked):
+    said = in_force(context)
+    asked = said if given(context) else root_settings.with_root(said, path)
+    if not has_pins(asked):
         _warm(asker, path, asked)
-    stage = _opened(asker, path, given(context), loading, population)
+    bound = resolver_context(given(context), path)
+    # Which version of itself is meant, a root's own settings don't say.
+    for_itself = bound if asked is said else resolver_context(None)
+    stage = _opened(asker, path, for_itself, bound, loading, population)
     selections.apply(stage, asker.asset_uri, asker.session)
     if population is not None:  # what it names may be in a variant that is remembered
         _check(stage, population)
     permissions.apply(stage, asker)
     return stage
-
-
-def _has_pins(context: Context | None) -> bool:
-    return bool((context and context.pins) or os.environ.get("BIFROST_PINS"))
 
 
 def _loading(load: Any) -> Any:
@@ -129,14 +135,14 @@ def _is_warm(session: Session, who: ContextSnapshot, path: str) -> bool:
 def _opened(
     asker: Asker,
     path: str,
-    context: Context | None,
+    for_itself: Ar.ResolverContext,
+    bound: Ar.ResolverContext,
     loading: Any,
     population: Usd.StagePopulationMask | None,
 ) -> Usd.Stage:
-    bound = resolver_context(context, path)
     try:
         # Bound: a stage's own context is made too late for its root (an approved shot's newest version).
-        with Ar.ResolverContextBinder(bound):
+        with Ar.ResolverContextBinder(for_itself):
             layer = Sdf.Layer.FindOrOpen(asker.asset_uri)
         if layer is None:
             raise file_checks.no_usd(path, f"USD can't open {asker.asset_uri}")

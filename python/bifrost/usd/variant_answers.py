@@ -27,9 +27,9 @@ from bifrost.model.resolution import Resolution
 from bifrost.pipeline.cache import subject_of
 from bifrost.session import Session
 from bifrost.tiers.tier import FOREVER, Entry
-from bifrost.usd import file_checks, selections
+from bifrost.usd import file_checks, root_settings, selections
 from bifrost.usd import stage as plugin
-from bifrost.usd.contexts import given, resolver_context
+from bifrost.usd.contexts import has_pins, resolver_context
 from bifrost.usd.file_checks import no_usd
 from bifrost.usd.folder import is_uri
 from bifrost.usd.lifetimes import outlived
@@ -57,8 +57,9 @@ class Asked(NamedTuple):
     Attributes:
         session: The session that keeps answers and selections.
         asset_uri: An entity reference, or the path of a file.
-        snapshot: The context, authenticated.
-        context: The context as it was given; None for the active one, or none at all.
+        snapshot: The context in force, the environment's too, authenticated.
+        context: The context that was given, or the active one; None where the environment and the root
+            are to say.
         locate: Returns the asset's file, or raises; not called where a kept answer holds.
     """
 
@@ -187,8 +188,7 @@ def _root_layer(
 
 def _resolver_context(asked: Asked, location: Path) -> tuple[Ar.ResolverContext, bool]:
     """Return the context to open the asset in, the asker's or the default; and whether that."""
-    context = given(asked.context)
-    return resolver_context(context, str(location)), context is None
+    return resolver_context(asked.context, str(location)), asked.context is None
 
 
 def _sets_at(stage: Usd.Stage, path: Sdf.Path, uri: str) -> dict[str, VariantSet] | None:
@@ -212,7 +212,7 @@ def _load_down_to(stage: Usd.Stage, path: Sdf.Path) -> None:
 def _kept(
     asked: Asked, prim: object, payloads: bool, look: Callable[[], tuple[Answer, Usd.Stage]]
 ) -> Answer:
-    if not is_uri(asked.asset_uri):
+    if not is_uri(asked.asset_uri) or has_pins(asked.context):
         return look()[0]
     key = _key(asked, prim, payloads)
     entry = asked.session.tiers.get([key]).get(key)
@@ -271,6 +271,8 @@ def _leads_to(asked: Asked, stage: Usd.Stage) -> dict[str, str] | None:
     named, files = _layers(stage)
     if named is None or stage.GetCompositionErrors():
         return None
+    if asked.context is None and root_settings.policy_of(stage.GetRootLayer().realPath):
+        return None  # which says what floats means, and no answer is kept for that
     named = [(asked.asset_uri, stage.GetRootLayer()), *named]
     outcomes = asked.session.resolve([each for each, _ in named], asked.snapshot).outcomes
     found = [outcome for outcome in outcomes if isinstance(outcome, Resolution)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -104,12 +105,16 @@ def remember(main: str, origin: Origin) -> None:
     replace_file(folder / MARK, text.encode())
 
 
-def published(main: str, number: int) -> None:
-    """Note that the working copy of *main* was published as version *number*, as its files are now."""
+def published(main: str, number: int, names: Iterable[str]) -> None:
+    """
+    Note that the working copy of *main* was published as version *number*, as its files are now.
+
+    Those are the files of *names*, beside it, and those that it was made of.
+    """
     if (origin := origin_of(main)) is None:
         return
     folder = Path(main).parent
-    files = {name: _digest(folder / name) for name in origin.files}
+    files = {name: _digest(folder / name) for name in {*origin.files, *names}}
     remember(main, origin._replace(number=number, files=files))
 
 
