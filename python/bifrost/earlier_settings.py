@@ -128,6 +128,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     try:
         table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        # Without what it quotes, which may be a password.
+        place = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigurationError(
+            f"{path}: the settings can't be read: {error.problem}{place}"
+        ) from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path}: the settings can't be read: {error}") from error
     if table is None:

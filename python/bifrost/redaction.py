@@ -106,7 +106,7 @@ _PATTERNS: Final = (
     ),
 )
 # Starts at the one thing that is rare, so that no text takes longer than it is long.
-_URL_PASSWORD: Final = re.compile(r"(://[^\s:/?#@]*:)[^\s/]*@")
+_URL: Final = re.compile(r"""(://[^\s:/?#@"'<>]*:)(?![0-9]+[/?#])([^\s"'<>]*)""")
 
 
 def redacted(text: str) -> str:
@@ -120,12 +120,18 @@ def redacted(text: str) -> str:
         for spelling in sorted(_spellings_in(text), key=len, reverse=True):
             text = _without(text, spelling)
     if "@" in text and "://" in text:
-        text = _URL_PASSWORD.sub(rf"\1{MASK}@", text)
+        text = _URL.sub(_without_password, text)
     folded = text.lower()
     if any(mark in folded for mark in _MARKS):
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
     return text
+
+
+def _without_password(url: re.Match[str]) -> str:
+    # Up to the last "@": a password may have what it should have escaped.
+    password, at, place = url[2].rpartition("@")
+    return f"{url[1]}{MASK if password else ''}{at}{place}"
 
 
 def _spellings_in(text: str) -> set[str]:

@@ -360,7 +360,7 @@ def _check_names(table: Mapping[str, Any], origins: Mapping[str, str]) -> None:
     for section, values in table.items():
         if not isinstance(values, dict):
             raise ConfigurationError(
-                f"{section}: expected a table, got {values!r} (from {origins[section]})"
+                f"{section}: expected a table, got {type(values).__name__} (from {origins[section]})"
             )
 
 

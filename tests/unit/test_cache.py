@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bifrost.context import Context
 from bifrost.errors import Code, TierError
+from bifrost.model.permissions import Principal
 from bifrost.model.reply import Failure, Reply
 from bifrost.model.request import Operation, Request
 from bifrost.model.resolution import Resolution
@@ -519,3 +520,28 @@ def test_an_entry_whose_fields_are_of_other_types_is_a_miss(cache, manager, tier
 
     assert known == ask(cache, HERO)[0]
     assert 2 == len(manager.asked)
+
+
+def test_what_was_denied_to_a_token_that_ended_is_not_kept_against_its_owner(cache, manager, clock):
+    """
+    The scope is the person's: with a new token they have what they had.
+    """
+    context = Context().snapshot()
+    old, new = (
+        context.verified(Principal("ann", expires=clock.now + seconds)) for seconds in (1.0, 60.0)
+    )
+
+    def asked(snapshot, **options):
+        request = Request(Operation.RESOLVE, (HERO,), snapshot, **options)
+        return cache.handle(request).outcomes[0]
+
+    asked(old)
+    manager.answers[HERO] = DENIED
+    clock.now += 2.0
+    assert DENIED == asked(old, fresh=True)
+    manager.answers.clear()
+
+    assert "memory" == asked(new).tier
+    manager.answers[HERO] = DENIED
+    assert DENIED == asked(new, fresh=True) == asked(new)
+    assert 3 == len(manager.asked)

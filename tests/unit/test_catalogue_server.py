@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import traceback
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +12,9 @@ import sqlalchemy as sa
 from bifrost.catalogue import Catalogue, Publication, migrations, schema
 from bifrost.catalogue.database import Database
 from bifrost.catalogue.location import path_of, without_password
-from bifrost.errors import CatalogueError, ConfigurationError
+from bifrost.earlier_settings import read_yaml
+from bifrost.errors import BifrostError, CatalogueError, ConfigurationError
+from bifrost.settings import load
 
 SECRET = "geheim"  # what no message may show
 
@@ -203,11 +206,34 @@ class TestRefusals:
             ("postgresql://ann:ge@heim@h/d", "postgresql://ann@h/d"),
             ("postgresql://h/d?user=ann&password=geheim", "postgresql://h/d?user=ann"),
             ("postgresql://ann@h/d?x=a@b", "postgresql://ann@h/d?x=a@b"),
+            ("postgresql://ann:geh/eim@h/d", "postgresql://ann@h/d"),
+            ("postgresql://ann:geh#eim@h/d?x=1", "postgresql://ann@h/d?x=1"),
+            ("postgresql://ann:geh?eim@h/d?x=1", "postgresql://ann@h/d?x=1"),
+            ("postgresql:ann:geheim@h/d", "postgresql:ann@h/d"),
+            ("ann:geheim@h/d", "ann@h/d"),
             ("sqlite:///some/c.sqlite", "sqlite:///some/c.sqlite"),
         ],
     )
     def test_a_url_is_shown_without_its_password(self, url, shown):
         assert shown == without_password(url)
+
+    @pytest.mark.parametrize("mark", "/#?@[]: ")
+    def test_no_message_has_a_part_of_a_password(self, mark, tmp_path):
+        """It may have what it should have escaped, wherever it is written."""
+        url = f"postgresql://ann:{SECRET}{mark}{SECRET}@127.0.0.1:1/d"
+        listed = tmp_path / "settings.toml"
+        listed.write_text(f'catalogue = "{url}"\n')
+        unclosed = tmp_path / "settings.yaml"
+        unclosed.write_text(f"catalogue: {{url: '{url}'\n")
+
+        for call in (
+            lambda: Catalogue.open(url),
+            lambda: load({"BIFROST_HOME": str(tmp_path)}),
+            lambda: read_yaml(unclosed),
+        ):
+            with pytest.raises(BifrostError) as raised:
+                call()
+            assert SECRET not in "".join(traceback.format_exception(raised.value))
 
     def test_a_server_has_no_path(self):
         assert None is path_of("postgresql://ann:geheim@h/d")

@@ -15,6 +15,7 @@ from bifrost.pipeline.fallback import Fallback
 DOWN = Failure(Code.UNAVAILABLE, "down", retryable=True)
 LATE = Failure(Code.DEADLINE, "late")
 NOT_FOUND = Failure(Code.NOT_FOUND, "no such asset")
+FOREIGN = Failure(Code.FOREIGN_REFERENCE, "not ours")
 DENIED = Failure(Code.PERMISSION_DENIED, "not you")
 
 
@@ -34,9 +35,9 @@ def resolution(name, manager="second"):
     return Resolution(name, f"/{manager}/{name}", manager=manager)
 
 
-def ask(first, second, *names, operation=Operation.RESOLVE, recognises=lambda _: True):
-    second = Manager(second)
-    fallback = Fallback(Manager(first), second, recognises, clock=lambda: 1000.0)
+def ask(first, second, *names, operation=Operation.RESOLVE):
+    second = second if isinstance(second, Manager) else Manager(second)
+    fallback = Fallback(Manager(first), second, clock=lambda: 1000.0)
     reply = fallback.handle(Request(operation, names, Context().snapshot()))
     return reply.outcomes, second.asked, fallback.served
 
@@ -74,12 +75,21 @@ def test_only_what_it_recognises():
     """
     A reference is a string of one manager; another may make anything of it.
     """
-    outcomes, asked, _ = ask(
-        {"a": DOWN, "b": DOWN}, {"b": resolution("b")}, "a", "b", recognises="b".__eq__
+    outcomes, _, served = ask(
+        {"a": DOWN, "b": DOWN}, {"a": FOREIGN, "b": resolution("b")}, "a", "b"
     )
 
-    assert (DOWN, "second") == (outcomes[0], outcomes[1].manager)
-    assert [(Operation.RESOLVE, ("b",))] == asked
+    assert (DOWN, "second", 1) == (outcomes[0], outcomes[1].manager, served)
+
+
+def test_what_the_second_raises_leaves_the_first_failure():
+    class Plugin(Manager):
+        def handle(self, _request):
+            raise RuntimeError("of a plugin")
+
+    outcomes, _, served = ask({"a": DOWN}, Plugin({}), "a")
+
+    assert ((DOWN,), 0) == (outcomes, served)
 
 
 def test_where_the_second_has_no_answer_the_first_failure_stands():

@@ -453,6 +453,7 @@ def test_what_is_invalidated_here_is_forgotten_on_this_host(host, uris, own_home
     another.call("resolve_asset_path", uris[0])
     another.call("resolve_asset_path", uris[0])
     misses = another.call("get_cache_stats")["misses"]
+    host.invalidate_cache(prefix="\ud800")  # of no reference
     host.invalidate_cache(prefix="bifrost:///assets/set.")
 
     def asked():

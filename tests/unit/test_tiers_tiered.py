@@ -63,6 +63,37 @@ def tiered(clock, *tiers):
     return TieredCache(tiers, clock=clock, monotonic_clock=clock)
 
 
+def test_what_another_invalidates_after_a_number_was_given_out_is_heard_of(clock, near):
+    """Who begins with a fresh question looks into no tier before it is answered."""
+    shared = Shared()
+    cache = tiered(clock, near, shared)
+    number = cache.sequence()
+
+    shared.invalidations.note_invalidation([b"hero"])
+    cache.put({KEY: entry(b"old", sequence=number)})
+
+    assert {} == near.get([KEY])
+
+
+@pytest.mark.parametrize("names", [[b"hero"], None, [beginning_with(b"he")]])
+def test_what_no_log_could_take_is_forgotten_all_the_same(clock, near, names):
+    """What was there, and what was being asked for; not what is asked for then."""
+    shared = Shared()
+    cache = tiered(clock, near, shared)
+    number = cache.sequence()
+    cache.put({KEY: entry(b"old", sequence=number)})
+    shared.invalidations.note_invalidation = Broken(1)._fail
+
+    with pytest.raises(TierError):
+        cache.invalidate(names)
+
+    assert {} == cache.get([KEY])
+    cache.put({KEY: entry(b"on its way", sequence=number)})
+    assert {} == cache.get([KEY])
+    cache.put({KEY: entry(b"new", sequence=number + 1)})
+    assert b"new" == cache.get([KEY])[KEY].value
+
+
 def test_the_nearest_tier_answers_and_nearer_ones_learn(clock, near, far):
     """The second time the fast tier has it."""
     far.put({KEY: entry()})

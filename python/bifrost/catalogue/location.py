@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from bifrost.model.paths import expanded_setting
 
 _SQLITE: Final = "sqlite:///"
 _SECRET: Final = ("password=", "sslpassword=")
+_SCHEME: Final = re.compile("[a-z][a-z0-9+.-]*://|(postgres|postgresql|sqlite):", re.IGNORECASE)
 _POSTGRESQL: Final = ("postgresql://", "postgres://")
 
 
@@ -36,21 +38,25 @@ def path_of(url: str) -> Path | None:
 
 def without_password(url: str) -> str:
     """Return *url* as it may be shown and logged."""
-    scheme, separator, rest = url.partition("://")
+    # However it is written: a password may have what it should have escaped, and the slashes be forgotten.
+    scheme = _SCHEME.match(url)
+    begin = scheme.end() if scheme else 0
+    end = url.rfind("@", begin, url.find("?") if "@" in url.partition("?")[0] else len(url))
+    credentials, rest = (url[begin:end], url[end:]) if end >= 0 else ("", url[begin:])
     place, mark, parameters = rest.partition("?")
-    credentials, at, host = place.rpartition("@")
     shown = [each for each in parameters.split("&") if not each.startswith(_SECRET)]
     user = credentials.partition(":")[0]
-    return f"{scheme}{separator}{user}{at}{host}{mark}{'&'.join(shown)}"
+    return f"{url[:begin]}{user}{place}{mark}{'&'.join(shown)}"
 
 
 def _check_server(url: str) -> None:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as error:
+    except ValueError:  # whose message has a part of the password where that has a slash
         raise ConfigurationError(
-            f"the catalogue's URL: {error}, in {without_password(url)[:200]!r}"
+            "the catalogue's URL: its port is no number; '/', '?' and '#' in a user's name or password "
+            f"are written %2F, %3F and %23: {without_password(url)[:200]!r}"
         ) from None
     if parts.netloc.count("@") > 1:
         raise ConfigurationError(

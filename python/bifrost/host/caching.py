@@ -12,7 +12,8 @@ from bifrost.errors import ConfigurationError
 from bifrost.host.asking import Asking
 from bifrost.host.monitoring import with_hit_rate
 from bifrost.host.recording import recorded
-from bifrost.model.entity_reference import canonical, without_format_args
+from bifrost.model.entity_reference import without_format_args
+from bifrost.pipeline.cache import encoded, subject_of
 from bifrost.session.caching import names_for, names_of_asset
 from bifrost.settings import CacheSettings, checked_section
 from bifrost.tiers.tier import beginning_with
@@ -164,4 +165,4 @@ def _bytes(name: str, megabytes: float | None) -> int | None:
 
 def _beginnings(prefix: str) -> set[bytes]:
     """Return what *prefix* begins, however references with escapes are written."""
-    return {text.encode("utf-8", "surrogateescape") for text in (prefix, canonical(prefix))}
+    return {encoded(prefix), subject_of(prefix)}

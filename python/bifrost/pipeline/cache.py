@@ -222,6 +222,8 @@ class Cache:
                 served += 1
                 answers[reference] = _served_stale(stale[reference], now)
             elif not (outcome.is_outage or outcome.retryable):
+                if outcome.code == Code.PERMISSION_DENIED and self._has_expired(request):
+                    continue  # that is of the token, and the scope is whose it was: they get a new one
                 key = prefix + subject_of(reference)
                 self._remember_failure(key, outcome, now, sequence)
                 if not outcome.says_nothing:
@@ -235,6 +237,10 @@ class Cache:
         self._tiers.put(entries)
         self._count(misses=len(answers) - served, hits=served, stale_served=served)
         return answers
+
+    def _has_expired(self, request: Request) -> bool:
+        principal = request.context.principal
+        return principal is not None and principal.expires <= self._clock()
 
     def _asked_later(self, keys: Collection[bytes], asked: float) -> set[bytes]:
         """
@@ -268,12 +274,15 @@ class Cache:
 
 def subject_of(reference: str) -> bytes:
     """Return what the tiers take *reference* to be about; its group is what invalidations name."""
-    if "%" in reference:
-        reference = canonical(reference)
+    return encoded(canonical(reference) if "%" in reference else reference)
+
+
+def encoded(text: str) -> bytes:
+    """Return *text* as it stands in a subject."""
     try:
-        return reference.encode("utf-8", "surrogateescape")
+        return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # no file name's bytes: a manager refuses it, under a key of its own
-        return reference.encode("utf-8", "surrogatepass")
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _keys(scope: bytes, references: Iterable[str]) -> dict[bytes, str]:

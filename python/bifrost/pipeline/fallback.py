@@ -27,8 +27,8 @@ class Fallback:
 
     Args:
         inner: What is asked first.
-        second: The second manager, with deadline and breaker of its own.
-        recognises: Whether the second manager takes a reference for one of its own.
+        second: The second manager, with deadline and breaker of its own. It is made, and asked whose a
+            reference is, within those.
         clock: Seconds since the epoch.
     """
 
@@ -36,12 +36,10 @@ class Fallback:
         self,
         inner: Handler,
         second: Handler,
-        recognises: Callable[[str], bool],
         clock: Callable[[], float] = time,
     ) -> None:
         self._inner = inner
         self._second = second
-        self._recognises = recognises
         self._clock = clock
         self.served = 0
         """How many answers came from the second manager."""
@@ -50,15 +48,18 @@ class Fallback:
         """Pass *request* on, and what met an outage to the second manager."""
         reply = self._inner.handle(request)
         lost = [ref for ref, failure in reply.failures().items() if failure.is_outage]
-        lost = [reference for reference in lost if self._recognises(reference)]
         if not lost:
             return reply
         is_located = request.operation is Operation.LOCATE
         operation = Operation.RESOLVE if is_located else request.operation
         again = replace(request.only(lost).without_batch(), operation=operation)
+        try:
+            answered = list(self._second.handle(again).items())
+        except Exception:  # noqa: BLE001  whatever a plugin may raise: the first one's failure stands
+            return reply
         found = {
             reference: self._marked(outcome, is_located=is_located)
-            for reference, outcome in self._second.handle(again).items()
+            for reference, outcome in answered
             if not isinstance(outcome, Failure)
         }
         self.served += len(found)

@@ -74,13 +74,6 @@ class LazyManager:
             # A configuration that can't work fails each element, and says why.
             return Reply.of(request, Failure(Code.UNKNOWN, error.message))
 
-    def recognises(self, reference: str) -> bool:
-        """Whether the manager takes *reference* for one of its own. False where it can't be made."""
-        try:
-            return bool(self.open().manager().isEntityReferenceString(reference))
-        except (BifrostError, TypeError):  # TypeError: bytes that are no UTF-8
-            return False
-
 
 def identity(settings: Settings) -> str:
     """

@@ -110,9 +110,7 @@ class Session:
         handler: Handler = cache
         fallback: Fallback | None = None
         if self._second is not None:
-            handler = fallback = Fallback(
-                handler, self._confined(self._second_deadline), self._second.recognises
-            )
+            handler = fallback = Fallback(handler, self._confined(self._second_deadline))
         handler = Authenticate(handler, self.authenticated)
         observe = Observe(handler, self.recorder, tracing)
         self._fallback, self.cache, self._observe, self._caching = fallback, cache, observe, caching

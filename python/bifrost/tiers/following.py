@@ -10,7 +10,7 @@ others notes again.
 from __future__ import annotations
 
 import json
-from threading import Event, Lock, Thread
+from threading import TIMEOUT_MAX, Event, Lock, Thread
 
 from bifrost.forks import reset_in_child
 from bifrost.tiers.tier import FOREVER, Entry
@@ -189,8 +189,8 @@ class Follower:
         self._position, self._hint, self._is_in_doubt = number, hint, False
 
     def _run(self, stop: Event) -> None:
-        pause_s = 0.0 if self._may_have_news() else self._every_s
-        while not stop.wait(pause_s):
+        pause_s = 0.0
+        while not stop.wait(min(pause_s, TIMEOUT_MAX)):
             pause_s = self._looked(pause_s)
 
     def _looked(self, pause_s: float) -> float:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from time import monotonic, time
 
 from bifrost.errors import TierError
-from bifrost.tiers.invalidation import InvalidationLog, LocalInvalidations, Names
+from bifrost.forks import reset_in_child
+from bifrost.tiers.invalidation import Floors, InvalidationLog, LocalInvalidations, Names
 from bifrost.tiers.tier import SUBJECT_AT, Tier
 
 TYPE_CHECKING = False
@@ -68,12 +70,19 @@ class TieredCache(Tier):
         self.listeners: list[Callable[[Collection[bytes] | None, int], None]] = []
         # What is being invalidated just now and may be in no log yet, by who does it; None: everything.
         self._overtaking: dict[object, Names | None] = {}
+        # What could not be numbered: nothing that was asked for before is true any more.
+        self._unnumbered, self._lock = Floors(), Lock()
         self._seen: int | None = None
         self._look_again = float("-inf")
         self._errors: dict[str, int] = {}
         # Counted without a lock: a lost count is no wrong answer.
         self._asked = dict.fromkeys((tier.name for tier in self._tiers), 0)
         self._hits = dict(self._asked)
+        reset_in_child(self)
+
+    def after_fork(self) -> None:
+        """Make a new lock in a forked child."""
+        self._lock = Lock()
 
     def tier(self, name: str) -> Any:
         """Return the tier of that name; None where there is none."""
@@ -117,6 +126,7 @@ class TieredCache(Tier):
     def put(self, entries: Mapping[bytes, Entry]) -> None:
         """Store *entries* in every tier."""
         self._catch_up()
+        entries = self._numbered(entries)
         for tier in self._tiers:
             put_since = getattr(tier, "put_since", None)
             if put_since is None:
@@ -142,6 +152,8 @@ class TieredCache(Tier):
         Ask for it before asking for the value.
         """
         try:
+            if self._seen is None:
+                self._see_first()
             return self.invalidations.sequence()
         except Exception as error:  # noqa: BLE001  a lower number outdates more: slow, never wrong
             self._note_error("invalidations", error)
@@ -182,13 +194,30 @@ class TieredCache(Tier):
             number = self.invalidations.note_invalidation(subjects)
         except Exception as error:
             # Not numbered, so what is being asked for at this moment has the present number.
-            self._outdate(subjects, self.sequence() + 1)
+            number = self.sequence() + 1
+            with self._lock:
+                self._unnumbered.raise_to(subjects, number)
+            self._outdate(subjects, number)
             self._note_error("invalidations", error)
             raise TierError(f"other processes could not be told what changed: {error}") from error
         if seen is not None and number - seen == (1 if subjects is None else len(subjects)):
             self._seen = number  # nobody else's came between: nothing to hear of again
         self._outdate(subjects, number)
         return number
+
+    def _see_first(self) -> None:
+        """Begin to hear of invalidations, before a number is handed out that one may overtake."""
+        with self._lock:
+            if self._seen is None:
+                self._seen = self.invalidations.sequence()
+
+    def _numbered(self, entries: Mapping[bytes, Entry]) -> Mapping[bytes, Entry]:
+        """Return *entries* without what an invalidation overtook that no log has."""
+        if not self._unnumbered:
+            return entries
+        with self._lock:
+            outdates = self._unnumbered.outdates
+            return {key: each for key, each in entries.items() if not outdates(key, each.sequence)}
 
     def catch_up(self) -> None:
         """Hear now of what other processes of this host invalidated. A read of the log."""
@@ -242,6 +271,8 @@ class TieredCache(Tier):
         number = self.sequence() if hasattr(tier, "put_since") else None
         try:
             hits = tier.get(keys)
+            if self._unnumbered and number is None:
+                hits = dict(self._numbered(hits))
         except Exception as error:  # noqa: BLE001  whatever a backend's library may raise
             self._note_error(tier.name, error)
             hits = {}
@@ -263,7 +294,7 @@ class TieredCache(Tier):
         position = tier.position()
         if position is None:
             return
-        tier.put_since(self._not_overtaken(entries), position)
+        tier.put_since(self._numbered(self._not_overtaken(entries)), position)
 
     def _not_overtaken(self, entries: Mapping[bytes, Entry]) -> Mapping[bytes, Entry]:
         # Before the log: what is no more among these is in there.

@@ -211,12 +211,8 @@ class Closures:
         stale = set()
         for reference, outcome in closure.outcomes.items():
             # No failure is ever recorded among the answers: it was planted.
-            if not isinstance(outcome, Resolution) or outcome.expires <= now:
-                stale.add(reference)
-            elif changed is None:
-                if not outcome.immutable:
-                    stale.add(reference)
-            elif changed.covers(subject_of(reference)):
+            is_recorded = isinstance(outcome, Resolution) and outcome.expires > now
+            if not is_recorded or changed is None or changed.covers(subject_of(reference)):
                 stale.add(reference)
         return stale or None
 
