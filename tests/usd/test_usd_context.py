@@ -388,3 +388,54 @@ print(value(first), value(Usd.Stage.Open(layer)), value(host.open_usd_stage(sys.
     )
 
     assert ["2 1 1"] == lines
+
+
+COMMAND = "import sys; from bifrost.cli.main import main; main(sys.argv[1:])"
+
+
+@pytest.fixture
+def command(run_python):
+    """Run the command under a `BIFROST_CONTEXT`; return its exit code and what it printed."""
+
+    def run(text: str, *arguments: object) -> tuple[int, str]:
+        done = run_python(COMMAND, *arguments, env={"BIFROST_CONTEXT": text}, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+@pytest.mark.parametrize(("text", "version"), [("version=1", "1"), ("version=approved", "2")])
+def test_commands_go_by_the_environment_as_opening_does(
+    command, leaf: str, tmp_path: Path, text: str, version: str
+) -> None:
+    """
+    What they list, compare, warm and copy is what is opened.
+    """
+    pinned = f"{leaf}?version={version}"
+
+    assert 0 == command(text, "warm", leaf)[0]
+    code, printed = command(text, "usd", "deps", leaf, "--json")
+    [found] = json.loads(printed)
+    assert (0, version, "lmdb") == (code, found["version"], found["tier"])
+    assert (0, "") == command(text, "usd", "diff", pinned, leaf)
+    assert (0, "") == command(text, "usd", "diff", "--layers", pinned, leaf)
+    assert 1 == command(text, "usd", "diff", f"{leaf}?version=3", leaf)[0]
+    code, printed = command(text, "usd", "edit", leaf, tmp_path / "work")
+    assert (0, layer(value=version)) == (code, Path(printed.strip()).read_text())
+
+
+def test_commands_find_nothing_where_the_environment_says_nothing_that_is_there(
+    command, leaf: str, tmp_path: Path
+) -> None:
+    """
+    A version that the asset doesn't have; a context that is none is named.
+    """
+    for arguments in (
+        ("usd", "deps", leaf),
+        ("warm", leaf),
+        ("usd", "edit", leaf, tmp_path / "work"),
+    ):
+        code, printed = command("version=99", *arguments)
+        assert (1, True) == (code, "no version '99'" in printed), printed
+        code, printed = command("nonsense", *arguments)
+        assert (1, True) == (code, "BIFROST_CONTEXT: expected" in printed), printed

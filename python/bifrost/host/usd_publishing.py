@@ -151,10 +151,12 @@ class UsdPublishingCalls(Asking):
         """
         self.session.own_catalogue("working_copy")
         from bifrost.usd import layers, working_copies
+        from bifrost.usd.contexts import in_force
 
         parsed(asset_uri)
-        found = self._one(Operation.RESOLVE, asset_uri, context)
-        projects = effective(context).projects
+        asked = in_force(context)
+        found = self._one(Operation.RESOLVE, asset_uri, asked)
+        projects = effective(asked).projects
         asset_id = layers.meant(self.session, asset_uri, found, projects)
         if found.templated:
             raise LocationException(

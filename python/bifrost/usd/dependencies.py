@@ -23,6 +23,7 @@ from bifrost.model.resolution import Resolution
 from bifrost.model.roots import SETTING
 from bifrost.session import Session, current
 from bifrost.usd.arcs import asset_paths, is_expression
+from bifrost.usd.contexts import in_force
 from bifrost.usd.file_checks import hangs, no_usd, why_not
 from bifrost.usd.folder import UDIM, has_tiles, is_uri, split_path
 from bifrost.usd.opening import layer_below
@@ -76,11 +77,24 @@ def dependencies(root: str, session: Session | None = None) -> list[Found]:
     """
     Return *root* and everything it depends on, in the order in which it is met.
 
-    Needs no plugin. Value clip templates and variable expressions are left out: what they name is
-    up to the stage.
+    In the context that is in force. Needs no plugin. Value clip templates and variable expressions are
+    left out: what they name is up to the stage.
+
+    Raises:
+        ConfigurationError: `BIFROST_CONTEXT` can't be read.
     """
-    asked = session or current()
-    return walk([root], lambda references: dict(asked.resolve(references).items()))
+    return walk([root], answers_of(session or current()))
+
+
+def answers_of(session: Session) -> Breadth:
+    """
+    Return what answers as *session* does in the context that is in force.
+
+    Raises:
+        ConfigurationError: `BIFROST_CONTEXT` can't be read.
+    """
+    asked = in_force(None)
+    return lambda references: dict(session.resolve(references, asked).items())
 
 
 Reading = Callable[[Sdf.Layer], Mapping[str, str]]

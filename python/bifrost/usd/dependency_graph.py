@@ -15,7 +15,7 @@ from bifrost.catalogue.strengths import strength_of
 from bifrost.model.entity_reference import parse
 from bifrost.session import Session, current
 from bifrost.usd.arcs import Kind, asset_paths, is_expression
-from bifrost.usd.dependencies import Found, anchored, walk
+from bifrost.usd.dependencies import Found, anchored, answers_of, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def dependency_graph(root: str, session: Session | None = None) -> DependencyGra
     Needs no plugin. One round trip for each breadth.
 
     Raises:
-        ConfigurationError: `catalogue.strengths` can't be read.
+        ConfigurationError: `catalogue.strengths` or `BIFROST_CONTEXT` can't be read.
     """
     asked = session or current()
     strengths = strengths_in(asked.settings.catalogue.strengths)
@@ -82,7 +82,7 @@ def dependency_graph(root: str, session: Session | None = None) -> DependencyGra
         named[layer.realPath] = uses
         return dict(uses)
 
-    found = walk([root], lambda references: dict(asked.resolve(references).items()), read)
+    found = walk([root], answers_of(asked), read)
     needs = [
         Need(each.reference, target, str(kind), strength_of(strengths, kind))
         for each in found

@@ -19,6 +19,7 @@ from bifrost.model.resolution import Resolution
 from bifrost.pipeline.batching import Batch, BatchSize
 from bifrost.session import Session, current
 from bifrost.usd.closures import Closures
+from bifrost.usd.contexts import in_force
 from bifrost.usd.dependencies import Found, walk
 from bifrost.usd.folder import is_uri
 from bifrost.usd.later import Later
@@ -66,15 +67,16 @@ def warm_roots(
     Args:
         roots: What will be opened.
         session: Whose caches; the process's own by default.
-        context: For whom; the active context by default.
+        context: For whom; the one that is in force by default (`contexts.py`).
         batch_size: How many references one round trip asks for, to begin with.
         progress: Called as `progress(done, None)` with how many references have been answered.
 
     Raises:
         CatalogueError: the catalogue can't be used.
+        ConfigurationError: `BIFROST_CONTEXT` can't be read.
         PermissionDeniedException: the context's token is refused.
     """
-    warming = _Warming(session or current(), effective(context), batch_size, progress)
+    warming = _Warming(session or current(), effective(in_force(context)), batch_size, progress)
     return warming.warm(list(dict.fromkeys(roots)))
 
 
