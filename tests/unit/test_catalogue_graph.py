@@ -530,3 +530,20 @@ class TestAgainstBruteForce:
                 cycle.example, [*cycle.example[1:], cycle.example[0]], strict=True
             ):
                 assert tuple(following) in steps[tuple(node)]
+
+
+def test_a_version_may_be_a_number_and_a_type_a_text(graph, show):
+    """As a context's version may, and as a strength does."""
+    assert graph.dependencies("hero", 1) == graph.dependencies("hero", "1")
+    assert graph.order([("hero", 1)]) == graph.order([("hero", "1")])
+    assert graph.orphans(types="model") == graph.orphans(types=["model"]) != []
+    policies = (VersionPolicy.of(*each) for each in [("1", ""), (1, None)])
+    assert 1 == len({*map(tuple, policies)})
+
+
+@pytest.mark.parametrize("roots", ["shot", ["shot"], ("shot", "1"), [("shot",)], [1]])
+def test_roots_that_are_no_pairs_are_refused(graph, show, roots):
+    """A text is not taken for its letters, nor an asset's version for another asset."""
+    for ask in (graph.order, graph.subgraph):
+        with pytest.raises(InvalidQueryException, match="version"):
+            ask(roots)

@@ -116,6 +116,20 @@ def test_a_stream_is_read_as_it_is_needed(host, session, files):
     assert round_trips(session) <= 3
 
 
+@pytest.mark.parametrize(
+    "call", ["resolve_asset_paths", "get_versions", "entities_exist", "get_entity_infos"]
+)
+@pytest.mark.parametrize("prefix", ["", "iter_"])
+def test_one_text_is_not_taken_for_its_letters(host, call, prefix):
+    """
+    Whatever becomes of errors.
+    """
+    ask = getattr(host, prefix + call)
+
+    with pytest.raises(TypeError, match="one text"):
+        list(ask("bal:///a", on_error="skip"))
+
+
 @pytest.mark.parametrize("bad", [None, b"bal:///a", Path("/a"), 3])
 def test_what_is_no_text_is_a_type_error(host, bad):
     """

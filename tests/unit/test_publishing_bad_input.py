@@ -131,6 +131,7 @@ VALUES = {
     "expected version of no number": {"expected_version": "latest"},
     "masks of no names": {"population_masks": ["/Rock"]},
     "masks of no lists": {"population_masks": {"a": 7}},
+    "masks of one text": {"population_masks": {"a": "/Hero"}},
     "masks of no JSON": {"population_masks": {"a": [object()]}},
     "relationships of no JSON": {"relationships": [{"metadata": {"a": object()}}]},
     "relationships of no arguments": {"relationships": [7]},

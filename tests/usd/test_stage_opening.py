@@ -101,6 +101,23 @@ show(all=[[value(each, "/a"), value(each)] for each in (old, new, active, enviro
     assert [first, second, first, first, second] == seen["all"]
 
 
+def test_a_context_may_have_a_number_and_a_time(shot: str, run) -> None:
+    """
+    As every other call takes them.
+    """
+    seen = run(
+        """
+from datetime import UTC, datetime
+number = host.open_usd_stage(sys.argv[1], context=Context(version=1))
+time = host.open_usd_stage(sys.argv[1], context=Context(as_of=datetime.now(UTC)))
+show(values=[value(each, "/a") for each in (number, time)])
+""",
+        shot,
+    )
+
+    assert ["first", "second"] == seen["values"]
+
+
 def test_a_bare_path_is_looked_for_beside_the_root_in_any_context(show: Show, run) -> None:
     """
     As opening it without a context does.

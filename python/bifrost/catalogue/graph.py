@@ -13,13 +13,17 @@ from bifrost.catalogue.analysis import Affected, GraphDiff, Reached
 from bifrost.catalogue.database import Database
 from bifrost.catalogue.edge_values import STRENGTHS
 from bifrost.catalogue.graphs import GraphEdge, Node, Subgraph
-from bifrost.catalogue.records import NEWEST, End, VersionPolicy
+from bifrost.catalogue.query.values import invalid
+from bifrost.catalogue.records import NEWEST, End, VersionPolicy, shown
 from bifrost.catalogue.relationships import split
 from bifrost.catalogue.whole_graph import Cycle, Orphan
 from bifrost.model.permissions import User
 
 Strengths = Iterable[str] | None
 """Some of `strong`, `weak` and `reference`; None for all."""
+
+Asked = tuple[str, str | int | None]
+"""An asset's id and a version: a number, a tag, or None."""
 
 
 class Graph:
@@ -29,7 +33,8 @@ class Graph:
     Its nodes are versions: what floats leads to the version that it means today. Any thread may ask.
     A method raises `AssetNotFoundException` for an asset that isn't there, and `CatalogueError` where
     the database fails. Those that look at every asset at once (`cycles`, and `order`) need the extra
-    `graph`, and raise `ConfigurationError` without it.
+    `graph`, and raise `ConfigurationError` without it. What is no (id, version) is an
+    `InvalidQueryException`.
 
     What *user* may not read is as if it weren't there, and so is what only it leads to; a method that is
     asked about it raises `PermissionDeniedException`. None asks without rules.
@@ -42,17 +47,17 @@ class Graph:
     def dependencies(
         self,
         asset_id: str,
-        version: str | None = None,
+        version: str | int | None = None,
         *,
         depth: int | None = None,
         strengths: Strengths = None,
         policy: VersionPolicy = NEWEST,
     ) -> list[Reached]:
         """Return what the version needs, itself not, nearest first; at most *depth* edges away."""
-        with self._asked((asset_id, version)) as connection:
+        with self._asked((asset_id, version)) as (connection, ends):
             return analysis.dependencies(
                 connection,
-                [(asset_id, version)],
+                ends,
                 depth=depth,
                 strengths=strengths,
                 policy=policy,
@@ -62,7 +67,7 @@ class Graph:
     def dependents(
         self,
         asset_id: str,
-        version: str | None = None,
+        version: str | int | None = None,
         *,
         depth: int | None = None,
         strengths: Strengths = None,
@@ -73,10 +78,10 @@ class Graph:
 
         That is newest versions, and what these need; with *every_version* all of them.
         """
-        with self._asked((asset_id, version)) as connection:
+        with self._asked((asset_id, version)) as (connection, ends):
             return analysis.dependents(
                 connection,
-                [(asset_id, version)],
+                ends,
                 depth=depth,
                 strengths=strengths,
                 every_version=every_version,
@@ -86,7 +91,7 @@ class Graph:
     def impact(
         self,
         asset_id: str,
-        version: str | None = None,
+        version: str | int | None = None,
         *,
         depth: int | None = None,
         strengths: Strengths = None,
@@ -96,13 +101,13 @@ class Graph:
 
         With a version, those that would be affected if it were gone.
         """
-        with self._asked((asset_id, version)) as connection:
+        with self._asked((asset_id, version)) as (connection, [end]):
             return analysis.impact(
-                connection, asset_id, version, depth=depth, strengths=strengths, user=self._user
+                connection, *end, depth=depth, strengths=strengths, user=self._user
             )
 
     def orphans(
-        self, *, types: Iterable[str] | None = None, after: str = "", limit: int = 1000
+        self, *, types: Iterable[str] | str | None = None, after: str = "", limit: int = 1000
     ) -> list[Orphan]:
         """
         Return up to *limit* assets that no version of another needs, strongly or weakly, by id.
@@ -123,7 +128,7 @@ class Graph:
             return whole_graph.cycles(connection, strengths=strengths, user=self._user)
 
     def order(
-        self, roots: Iterable[End] | None = None, *, strengths: Strengths = STRENGTHS[:1]
+        self, roots: Iterable[Asked] | None = None, *, strengths: Strengths = STRENGTHS[:1]
     ) -> list[Node]:
         """
         Return *roots* and what they need so that each comes behind what it needs; None for all.
@@ -131,29 +136,30 @@ class Graph:
         Raises:
             ConflictException: there is no order, because versions need each other.
         """
-        given = None if roots is None else list(roots)
-        with self._asked(*(given or ())) as connection:
-            return whole_graph.order(connection, given, strengths=strengths, user=self._user)
+        given = _listed(roots)
+        with self._asked(*given) as (connection, ends):
+            asked = None if roots is None else ends
+            return whole_graph.order(connection, asked, strengths=strengths, user=self._user)
 
     def path(
-        self, source: End, target: End, *, strengths: Strengths = None
+        self, source: Asked, target: Asked, *, strengths: Strengths = None
     ) -> list[GraphEdge] | None:
         """
         Return a shortest way by which *source* needs *target*; None where it doesn't.
 
         A target without a number is any version of the asset. Both the same: no edges.
         """
-        with self._asked(source, target) as connection:
-            return analysis.path(connection, source, target, strengths=strengths, user=self._user)
+        with self._asked(source, target) as (connection, ends):
+            return analysis.path(connection, *ends, strengths=strengths, user=self._user)
 
-    def diff(self, before: End, after: End, *, strengths: Strengths = None) -> GraphDiff:
+    def diff(self, before: Asked, after: Asked, *, strengths: Strengths = None) -> GraphDiff:
         """Return how what *after* needs, at any depth, differs from what *before* needs."""
-        with self._asked(before, after) as connection:
-            return analysis.diff(connection, before, after, strengths=strengths, user=self._user)
+        with self._asked(before, after) as (connection, ends):
+            return analysis.diff(connection, *ends, strengths=strengths, user=self._user)
 
     def subgraph(
         self,
-        roots: Iterable[End] | None,
+        roots: Iterable[Asked] | None,
         *,
         direction: str = "out",
         depth: int | None = None,
@@ -164,20 +170,35 @@ class Graph:
 
         None for roots is every asset, whatever the direction and depth.
         """
-        given = None if roots is None else list(roots)
-        with self._asked(*(given or ())) as connection:
-            if given is not None and direction == "in":
+        given = _listed(roots)
+        with self._asked(*given) as (connection, ends):
+            asked = None if roots is None else ends
+            if asked is not None and direction == "in":
                 return walks.back(
-                    connection, given, depth=depth, strengths=strengths, user=self._user
+                    connection, asked, depth=depth, strengths=strengths, user=self._user
                 )
-            return walks.forth(connection, given, depth=depth, strengths=strengths, user=self._user)
+            return walks.forth(connection, asked, depth=depth, strengths=strengths, user=self._user)
 
     @contextmanager
-    def _asked(self, *ends: End) -> Iterator[sa.Connection]:
-        """Lend a connection, once it is clear that *ends* are there, and may be read."""
+    def _asked(self, *given: Asked) -> Iterator[tuple[sa.Connection, list[End]]]:
+        """Lend a connection, once it is clear that the ends *given* are there, and may be read."""
+        ends = [_end(each) for each in given]
         with self._database.read() as connection:
             for end in ends:
                 edge_ends.key_of(connection, *split(*end)[:2], self._user)
             if ends and self._user is not None:
                 access.check(connection, self._user, [end[0] for end in ends], "read")
-            yield connection
+            yield connection, ends
+
+
+def _listed(roots: Iterable[Asked] | None) -> list[Asked]:
+    if isinstance(roots, str):
+        raise invalid("roots", f"expected (id, version) pairs in a list, got {shown(roots)}")
+    return list(roots or ())
+
+
+def _end(given: Asked) -> End:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise invalid("graph", f"expected (id, version), got {shown(repr(given))}")
+    asset_id, version = given
+    return asset_id, None if version is None else str(version)

@@ -52,22 +52,26 @@ class VersionPolicy(NamedTuple):
     as_of: datetime | None = None
 
     @classmethod
-    def of(cls, version: str | None, as_of: str | None) -> VersionPolicy:
+    def of(cls, version: object, as_of: object) -> VersionPolicy:
         """
-        Return the policy that a context's strings describe; empty strings count as not given.
+        Return the policy that a context's attributes describe, by the texts that they make.
+
+        Empty ones count as not given. A version may be a number; a time may be a `datetime`.
 
         Raises:
             ValueError: *as_of* is no ISO 8601 time. One without a zone is taken as UTC.
         """
+        asked = str(version) if version else None
         if not as_of:
-            return cls(version or None, None)
+            return cls(asked, None)
+        text = str(as_of)
         try:
-            moment = datetime.fromisoformat(as_of)
+            moment = datetime.fromisoformat(text)
         except ValueError:
             raise ValueError(
-                f"as_of: expected an ISO 8601 time such as 2025-01-31T18:00:00Z, got {as_of[:80]!r}"
+                f"as_of: expected an ISO 8601 time such as 2025-01-31T18:00:00Z, got {text[:80]!r}"
             ) from None
-        return cls(version or None, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        return cls(asked, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 NEWEST: Final = VersionPolicy()

@@ -284,7 +284,7 @@ _ORPHANS: Final = _orphans()
 def orphans(
     connection: sa.Connection,
     *,
-    types: Iterable[str] | None = None,
+    types: Iterable[str] | str | None = None,
     after: str = "",
     limit: int = 1000,
     user: User | None = None,
@@ -300,7 +300,8 @@ def orphans(
         InvalidQueryException: *limit* is no number from 0 up.
     """
     as_integer(limit, "limit", MAX_INTEGER)
-    wanted = None if types is None else json.dumps(list(types))
+    listed = [types] if isinstance(types, str) else types
+    wanted = None if listed is None else json.dumps(list(listed))
     found: list[Orphan] = []
     while True:
         parameters = {"types": wanted, "after": after, "limit": limit}

@@ -98,9 +98,9 @@ class Run:
         Raises:
             AssetException: with `on_error="raise"`, what the first one that failed raises.
             BatchCancelledException: it was cancelled; has what was answered.
-            TypeError: one of them is no text.
+            TypeError: one of them is no text, or *uris* is one text.
         """
-        uris = list(uris)
+        uris = list(_several(uris))
         self._total = len(uris)
         unique = list(dict.fromkeys(uris))
         if len(unique) == len(uris):
@@ -119,7 +119,7 @@ class Run:
             As `listed`; what was yielded before is all that there is.
         """
         on_error = self._options.on_error
-        for outcome in self._outcomes(uris):
+        for outcome in self._outcomes(_several(uris)):
             if outcome is CANCELLED:
                 raise BatchCancelledException("the batch was cancelled", [])
             if not isinstance(outcome, Exception):
@@ -229,6 +229,13 @@ def run_of(
     given: dict[str, Any] = dict(options)
     snapshot = effective(given.pop("context", None))
     return Run(session, operation, snapshot, Options(batch_size, **given), ask)
+
+
+def _several(uris: Iterable[str]) -> Iterable[str]:
+    # A text is an iterable of texts, too: its letters.
+    if isinstance(uris, str):
+        raise TypeError(f"expected several entity references, got one text: {uris!r:.80}")
+    return uris
 
 
 def _windows(things: Iterable[str], size: int) -> Iterator[list[str]]:

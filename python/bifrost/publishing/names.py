@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 from bifrost.catalogue.checks import invalid, metadata_json
@@ -44,12 +45,18 @@ def check_draft(draft: Draft) -> None:
     if any(field not in AS_IT_IS for field in draft.kept):
         raise invalid(asset_id, "kept", f"expected some of {AS_IT_IS}, got {draft.kept!r}")
     try:
-        masks = {name: [*paths] for name, paths in draft.population_masks.items()}
+        masks = {name: _listed(paths) for name, paths in draft.population_masks.items()}
         edges = [dict(each) for each in draft.relationships]
     except (TypeError, ValueError, AttributeError) as error:
         raise invalid(asset_id, "population_masks or relationships", str(error)) from None
     metadata_json(asset_id, {"masks": list(masks.items())}, "population_masks")
     metadata_json(asset_id, {"edges": edges}, "relationships")
+
+
+def _listed(paths: Iterable[str]) -> list[str]:
+    if isinstance(paths, str):
+        raise TypeError(f"expected a list of prim paths, got the text {shown(paths)}")
+    return [*paths]
 
 
 def id_of(name: str) -> str:
