@@ -172,7 +172,8 @@ def test_what_others_wrote_moves_no_cursor_of_who_lists_it(
     Tables for people escape or blank it; JSON escapes it as JSON does.
     """
     host = BifrostHostInterface(Session(load()))
-    host.register_asset("model", "rock", _file(tmp_path, "rock"), {"tags": ["x" + ESCAPES]})
+    metadata = {"tags": ["x" + ESCAPES], "note": f"x{FORGED}{ESCAPES}"}
+    rock = host.register_asset("model", "rock", _file(tmp_path, "rock"), metadata)
     host.session.close()
 
     def said(*arguments: str) -> str:
@@ -183,8 +184,13 @@ def test_what_others_wrote_moves_no_cursor_of_who_lists_it(
     table = said("query", "{}")
     listed = said("query", "{}", "--json")
 
+    about = said("asset", "info-uri", rock)
+
     assert "rock" in table
-    assert [] == [line for line in table.splitlines() if not line.isprintable()]
+    assert "note" in about
+    for shown in (table, about):
+        assert [] == [line for line in shown.splitlines() if not line.isprintable()]
+        assert [] == [line for line in shown.splitlines() if line in FORGED.splitlines() and line]
     assert escaped(listed) == listed
     assert ["x" + ESCAPES] == json.loads(listed)["assets"][0]["tags"]
 

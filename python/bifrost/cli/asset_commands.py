@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from bifrost.cli.options import AS_JSON
+from bifrost.control_characters import in_one_line
 
 
 @click.command()
@@ -108,5 +109,6 @@ def _flat(info: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _table(rows: Mapping[str, Any]) -> str:
-    width = max(map(len, rows), default=0)
-    return "\n".join(f"{key:<{width}}  {value}".rstrip() for key, value in rows.items())
+    shown = {in_one_line(key): in_one_line(str(value)) for key, value in rows.items()}
+    width = max(map(len, shown), default=0)
+    return "\n".join(f"{key:<{width}}  {value}".rstrip() for key, value in shown.items())

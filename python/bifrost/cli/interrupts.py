@@ -23,7 +23,8 @@ _PACKAGE = "pxr."
 
 def hold_while_usd_loads() -> None:
     """Let an interrupt of this process wait, from now on, while a module of OpenUSD loads."""
-    sys.meta_path.insert(0, _Finder())
+    if not any(isinstance(each, _Finder) for each in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bifrost.cli.options import AS_JSON
+from bifrost.control_characters import in_one_line
 
 if TYPE_CHECKING:
     from bifrost.usd.warming import Warmed
@@ -55,7 +56,7 @@ def warm(roots: Sequence[str], query: str | None, batch_size: int, as_json: bool
     click.echo(json.dumps(_as_dict(warmed), indent=2) if as_json else _summary(warmed))
     for each in warmed.problems[: None if as_json else _SHOWN]:
         origin = f" (from {each.layer})" if each.layer else ""
-        click.echo(f"bifrost: {each.reference}: {each.problem}{origin}", err=True)
+        click.echo(in_one_line(f"bifrost: {each.reference}: {each.problem}{origin}"), err=True)
     if warmed.problems:
         click.get_current_context().exit(1)
 
