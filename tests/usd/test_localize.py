@@ -173,6 +173,32 @@ def test_a_folder_that_is_not_empty_is_refused(shot: Path, tmp_path: Path) -> No
     assert (tmp_path / "empty" / "root.usda") == Path(localize(str(shot), tmp_path / "empty").root)
 
 
+def test_an_empty_folder_stays_the_folder_that_it_is(
+    shot: Path, tmp_path: Path, run_python
+) -> None:
+    """
+    Who stands in it stands in the copy, and its mode is its owner's affair.
+    """
+    out = tmp_path / "out"
+    out.mkdir()
+    out.chmod(0o2770)
+    before = out.stat()
+    with pytest.raises(AssetNotFoundException):
+        localize("bifrost:///assets/nothing", out)
+    assert [] == os.listdir(out)
+
+    done = run_python(
+        f"import os; os.chdir({str(out)!r})\n{MAIN}",
+        "usd", "localize", shot, ".", check=False,
+    )  # fmt: skip
+
+    after = out.stat()
+    assert (before.st_ino, before.st_mode) == (after.st_ino, after.st_mode)
+    assert (out / shot.name).is_file(), done.stderr
+    assert [] == [each for each in os.listdir(out) if each.startswith(".")]
+    assert all(each.stat().st_mode & 0o2000 for each in out.rglob("*") if each.is_dir())
+
+
 def test_what_cannot_be_opened_leaves_nothing_behind(show: Show, tmp_path: Path) -> None:
     """
     A root that is not there, one that is no layer, and a package as the root of a package.

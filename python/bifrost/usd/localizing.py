@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ def localize(
 
     All variants and payloads come along. What is not found, is no file, or lies outside the allowed roots
     stays as it is named and is told in `left`. Nothing is written beside the folder, which appears whole or
-    not at all.
+    not at all. One that is there already stays the folder that it is, and is filled once all is written.
 
     Raises:
         AssetException: *root* doesn't resolve.
@@ -94,12 +95,13 @@ def localize(
     """
     out = Path(directory).absolute()
     _refuse(out)
-    with _staging(out) as staging:
+    with _staging(out, out if out.is_dir() else out.parent) as staging:
         copy = _Copy(reach(root, session or current(), context=context), staging)
         copy.write()
-        if out.exists():
-            out.rmdir()
-        staging.replace(out)
+        if staging.parent == out:
+            _fill(out, staging)
+        else:
+            staging.replace(out)
     return copy.summary(str(out / copy.names[copy.root]))
 
 
@@ -124,7 +126,7 @@ def package(
     out = Path(path).absolute()
     if extension(out.name) != PACKAGE:
         raise ConfigurationError(f"{out}: a package's name ends in .{PACKAGE}")
-    with _staging(out) as staging:
+    with _staging(out, out.parent) as staging:
         copy = _Copy(reach(root, session or current(), context=context), staging / "content")
         if extension(copy.root) == PACKAGE:
             raise BifrostError(f"{root}: is a package already; a package's first file is a layer")
@@ -136,19 +138,38 @@ def package(
     return copy.summary(str(out))
 
 
-def _refuse(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+def _refuse(out: Path, staging: Path | None = None) -> None:
+    if out.exists() and (not out.is_dir() or any(each != staging for each in out.iterdir())):
         raise ConfigurationError(f"{out}: is there and not empty; name a new folder")
 
 
+def _fill(out: Path, staging: Path) -> None:
+    """Move what is in *staging*, a folder in *out*, into *out*: all of it or nothing."""
+    _refuse(out, staging)
+    names = sorted(each.name for each in staging.iterdir())
+    try:
+        for name in names:
+            (staging / name).rename(out / name)
+    except BaseException:
+        for name in names:
+            if not (staging / name).exists():
+                (out / name).rename(staging / name)
+        raise
+
+
 @contextlib.contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """Make a folder beside *out*, gone in the end; what can't be written in the block is an error of ours."""
+def _staging(out: Path, parent: Path) -> Iterator[Path]:
+    """
+    Make a folder in *parent* for what *out* will be, gone in the end.
+
+    What can't be written in the block is an error of ours.
+    """
     made = None
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".bifrost-localize-", dir=out.parent))
-        made.chmod(0o755)
+        parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".bifrost-localize-", dir=parent))
+        # What is made in there has the group that it has in *parent*.
+        made.chmod(0o755 | (made.stat().st_mode & stat.S_ISGID))
         yield made
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
