@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bifrost.cli.options import AS_JSON
+from bifrost.cli.options import AS_JSON, TEXT
 from bifrost.cli.warm_command import warm
 
 
@@ -29,9 +29,11 @@ def stats(as_json: bool) -> None:
 
 
 @cache.command()
-@click.argument("uris", metavar="URI…", nargs=-1)
-@click.option("--prefix", metavar="TEXT", help="Forget every reference that starts so.")
-@click.option("--tag", metavar="TAG", help="Forget every asset of the catalogue with this tag.")
+@click.argument("uris", metavar="URI…", nargs=-1, type=TEXT)
+@click.option("--prefix", metavar="TEXT", type=TEXT, help="Forget every reference that starts so.")
+@click.option(
+    "--tag", metavar="TAG", type=TEXT, help="Forget every asset of the catalogue with this tag."
+)
 @click.option("--all", "everything", is_flag=True, help="Forget everything.")
 def clear(uris: tuple[str, ...], prefix: str | None, tag: str | None, everything: bool) -> None:
     """

@@ -23,6 +23,7 @@ from typing import Any, Final
 import click
 
 from bifrost.cli.columns import print_columns
+from bifrost.cli.options import GivenPath
 from bifrost.errors import BifrostError
 
 _TIMEOUT_S: Final = 300.0
@@ -36,7 +37,7 @@ _KEPT: Final = ("BIFROST_PLUGIN_DIR", "BIFROST_LIBPYTHON", "BIFROST_PYTHONPATH",
 @click.command()
 @click.option(
     "--samples",
-    type=click.Path(path_type=Path),
+    type=GivenPath(path_type=Path),
     default=Path("usd_samples"),
     show_default=True,
     help="The folder of USD files to ingest.",
@@ -49,7 +50,7 @@ _KEPT: Final = ("BIFROST_PLUGIN_DIR", "BIFROST_LIBPYTHON", "BIFROST_PYTHONPATH",
 )
 @click.option(
     "--home",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=GivenPath(file_okay=False, path_type=Path),
     help="Keep catalogue, cache and files here, instead of in a temporary folder.",
 )
 def demo(samples: Path, shot: str, home: Path | None) -> None:

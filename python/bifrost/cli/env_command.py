@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bifrost.cli.options import GivenPath
 from bifrost.errors import ConfigurationError
 
 SHELLS = ("bash", "fish", "powershell", "json")
@@ -51,7 +52,7 @@ def _warn_of_another_openusd() -> None:
 )
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=GivenPath(file_okay=False, path_type=Path),
     help="The folder for the generated plugInfo.json, instead of one in the cache folder.",
 )
 @click.option(

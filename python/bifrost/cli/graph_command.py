@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bifrost.cli.columns import aligned
-from bifrost.cli.options import AS_JSON
+from bifrost.cli.options import AS_JSON, GivenPath
 from bifrost.control_characters import escaped_in_json
 from bifrost.model.entity_reference import parse, reference_for
 
@@ -290,7 +290,7 @@ def check(ctx: click.Context, as_json: bool) -> None:
 @click.option(
     "-o",
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=GivenPath(dir_okay=False, path_type=Path),
     help="Write to a file instead.",
 )
 def export(

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 
+from bifrost.cli.options import GivenPath
+
 # As in bifrost.usd.kits, which `--help` needn't import.
 KITS = ("houdini", "maya", "rez", "shell", "usdview")
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FOLDER = GivenPath(file_okay=False, path_type=Path)
 
 
 @click.command("install-kit")

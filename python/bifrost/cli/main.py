@@ -226,5 +226,17 @@ def failed(error: Exception) -> int:
 
 
 def _unexpected(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError) and error.encoding == "utf-8":
+        return f"{ascii(error.object)[:1000]}: no UTF-8, which can be neither opened nor printed"
+    if isinstance(error, FileNotFoundError) and _stands_nowhere():
+        return "the current folder is not there any more; go to one that is"
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return f"unexpected trouble, {text}; BIFROST_DEBUG=1 shows where"
+
+
+def _stands_nowhere() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return True
+    return False

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bifrost.cli.options import AS_JSON
+from bifrost.cli.options import AS_JSON, TEXT, GivenPath
 from bifrost.control_characters import escaped
+from bifrost.errors import Code, ConflictException
+from bifrost.model.entity_reference import reference_for
 
 if TYPE_CHECKING:
     from bifrost.publishing import Publish
@@ -26,15 +28,19 @@ def publish() -> None:
 
 
 @publish.command("file")
-@click.argument("path", type=click.Path())
-@click.option("--id", "asset_id", help="The asset's id; by default made of its name.")
-@click.option("--name", help="A new asset's display name; by default the file's.")
-@click.option("--type", "asset_type", default="model", show_default=True, help="Its type.")
+@click.argument("path", type=GivenPath())
+@click.option("--id", "asset_id", type=TEXT, help="The asset's id; by default made of its name.")
+@click.option("--name", type=TEXT, help="A new asset's display name; by default the file's.")
+@click.option(
+    "--type", "asset_type", type=TEXT, default="model", show_default=True, help="Its type."
+)
 @click.option("--comment", default="", help="What to say about the version.")
 @click.option("--metadata", default="{}", help="A JSON object to set in the asset's metadata.")
 @click.option("--expect", type=int, help="The number that the newest version must have.")
 @click.option("--in-place", is_flag=True, help="Leave the file where it lies.")
-@click.option("--key", help="The same publish sent twice with one key is published once.")
+@click.option(
+    "--key", type=TEXT, help="The same publish sent twice with one key is published once."
+)
 @AS_JSON
 def file(path: str, as_json: bool, **given: Any) -> None:
     """
@@ -52,6 +58,13 @@ def file(path: str, as_json: bool, **given: Any) -> None:
     name = given["name"] or _TILE.sub("", Path(path).stem)
     asset_id = given["asset_id"] or id_of(name)
     known = bifrost_host.session.own_catalogue("publishing").found([asset_id]).get(asset_id)
+    if known is not None and _is_given("asset_type") and known.asset_type != given["asset_type"]:
+        raise ConflictException(
+            f"{asset_id} is there already, and a {known.asset_type}, no {given['asset_type']}: choose "
+            "another id, or leave out --type to make its next version",
+            asset_uri=reference_for(asset_id),
+            code=Code.CONFLICT,
+        )
     draft = Draft(
         asset_id,
         given["name"] or (known.name if known else name),
@@ -103,10 +116,15 @@ def abort(publish_id: str) -> None:
     click.echo(f"{publish_id} is aborted")
 
 
+def _is_given(parameter: str) -> bool:
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is not click.core.ParameterSource.DEFAULT
+
+
 def _object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.BadParameter(f"no JSON: {error}", param_hint="--metadata") from None
     if not isinstance(value, dict):
         raise click.BadParameter("expected a JSON object", param_hint="--metadata")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bifrost.cli.columns import print_columns, printable
+from bifrost.cli.options import TEXT
 from bifrost.control_characters import escaped_in_json
 
 if TYPE_CHECKING:
@@ -27,10 +28,14 @@ _EMPTY: Final = ""
 
 @click.command()
 @click.argument("document", metavar="QUERY", required=False)
-@click.option("--saved", metavar="NAME", help="Run the query that was saved under NAME.")
-@click.option("--save", metavar="NAME", help="Save QUERY under NAME instead of running it.")
+@click.option("--saved", metavar="NAME", type=TEXT, help="Run the query that was saved under NAME.")
+@click.option(
+    "--save", metavar="NAME", type=TEXT, help="Save QUERY under NAME instead of running it."
+)
 @click.option("--list", "listing", is_flag=True, help="List the saved queries.")
-@click.option("--forget", metavar="NAME", help="Forget the query that was saved under NAME.")
+@click.option(
+    "--forget", metavar="NAME", type=TEXT, help="Forget the query that was saved under NAME."
+)
 @click.option("--table", "form", flag_value="table", default="table", help="Print a table.")
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print comma-separated values.")
@@ -76,9 +81,10 @@ def query(
 
 
 def _parsed(document: str) -> Any:
-    text = sys.stdin.read() if document == "-" else document
+    if document == "-" and sys.stdin is None:
+        raise click.UsageError("QUERY is -, and standard input is closed")
     try:
-        return json.loads(text)
+        return json.loads(sys.stdin.read() if document == "-" else document)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise click.UsageError(f"QUERY is no JSON: {error.msg} at {where}") from None

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from bifrost.cli.columns import print_columns
-from bifrost.cli.options import AS_JSON
+from bifrost.cli.options import AS_JSON, GivenPath
 from bifrost.control_characters import in_one_line
 
 
@@ -23,7 +23,7 @@ from bifrost.control_characters import in_one_line
 @click.option(
     "-o",
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=GivenPath(dir_okay=False, path_type=Path),
     help="Write to a file instead; its extension says in which format.",
 )
 def cat(layer: str, flatten: bool, out: Path | None) -> None:
@@ -60,7 +60,7 @@ def tree(root: str, as_json: bool) -> None:
 @AS_JSON
 @click.option(
     "--svg",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=GivenPath(dir_okay=False, path_type=Path),
     help="Write a picture, too: which layer names what, and how strongly that binds.",
 )
 def deps(root: str, as_json: bool, svg: Path | None) -> None:

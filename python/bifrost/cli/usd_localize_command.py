@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bifrost.cli.options import AS_JSON
+from bifrost.cli.options import AS_JSON, GivenPath
 from bifrost.control_characters import in_one_line
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SHOWN = 10
 
 @click.command()
 @click.argument("root", metavar="ROOT")
-@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("directory", metavar="DIR", type=GivenPath(file_okay=False, path_type=Path))
 @AS_JSON
 def localize(root: str, directory: Path, as_json: bool) -> None:
     """
@@ -37,7 +37,7 @@ def localize(root: str, directory: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("root", metavar="ROOT")
-@click.argument("out", metavar="OUT.usdz", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("out", metavar="OUT.usdz", type=GivenPath(dir_okay=False, path_type=Path))
 @AS_JSON
 def package(root: str, out: Path, as_json: bool) -> None:
     """

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bifrost.cli.options import AS_JSON
+from bifrost.cli.options import AS_JSON, GivenPath
 from bifrost.control_characters import in_one_line
+from bifrost.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from bifrost.usd.pin_checks import Change
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+_FILE = GivenPath(dir_okay=False, path_type=Path)
 _SHOWN = 10
 _DIGITS = 12
 
@@ -86,7 +87,10 @@ def verify(pins: Path, roots: Sequence[str], sizes_only: bool, as_json: bool) ->
     from bifrost.usd.pin_checks import roots_of
     from bifrost.usd.pinning import verified
 
-    places = roots_of(";".join(roots)) if roots else None
+    try:
+        places = roots_of(";".join(roots)) if roots else None
+    except ConfigurationError as error:
+        raise click.BadParameter(error.message, param_hint="--root") from None
     found = verified(pins, roots=places, hashes=not sizes_only)
     if as_json:
         click.echo(json.dumps([each._asdict() for each in found], indent=2))

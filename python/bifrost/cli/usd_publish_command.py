@@ -10,15 +10,17 @@ from typing import Any
 
 import click
 
-from bifrost.cli.options import AS_JSON
+from bifrost.cli.options import AS_JSON, TEXT, GivenPath
 from bifrost.control_characters import escaped
 
 
 @click.command()
 @click.argument("layer", metavar="LAYER")
-@click.argument("asset_uri", metavar="[REFERENCE]", required=False)
+@click.argument("asset_uri", metavar="[REFERENCE]", required=False, type=TEXT)
 @click.option("--comment", default="", help="What to say about each version.")
-@click.option("--type", "asset_type", help="Make the asset, of this type, where it isn't there.")
+@click.option(
+    "--type", "asset_type", type=TEXT, help="Make the asset, of this type, where it isn't there."
+)
 @click.option("--name", default="", help="A new asset's display name; by default its id.")
 @click.option(
     "--dependencies",
@@ -80,7 +82,7 @@ def publish(layer: str, asset_uri: str | None, as_json: bool, **given: Any) -> N
 
 @click.command()
 @click.argument("asset_uri", metavar="REFERENCE")
-@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("directory", metavar="DIR", type=GivenPath(file_okay=False, path_type=Path))
 def edit(asset_uri: str, directory: Path) -> None:
     """
     Copy a version's files into a folder, to be edited and published.

@@ -69,10 +69,14 @@ def _found(query: str) -> list[str]:
         asked: Any = json.loads(query)
     except (ValueError, RecursionError) as error:
         raise click.UsageError(f"--query is no JSON: {error}") from None
+    if isinstance(asked, dict):
+        if "aggregate" in asked:
+            raise click.UsageError("--query: groups can't be warmed, leave the aggregate out")
+        asked["fields"] = ["uri"]  # all that is needed, whatever it is for elsewhere
     found: list[str] = []
     while True:
         page = bifrost_host.query_assets(asked)
-        found += [asset["uri"] for asset in page if "uri" in asset]
+        found += [asset["uri"] for asset in page]
         if page.cursor is None or "limit" in asked:
             return found
         asked = {**asked, "cursor": page.cursor}
