@@ -378,6 +378,70 @@ def test_clip_templates(
     assert [] == answer["report"]["untouched"]
 
 
+LONGER = """{arc}over "Model" (
+    clips = {{
+        dictionary default = {{
+            double templateEndTime = 5
+        }}
+    }}
+{more})
+{{
+}}
+"""
+
+
+@pytest.mark.parametrize("pin", [False, True], ids=["floating", "pinned"])
+@pytest.mark.parametrize("gap", [False, True], ids=["whole", "gap"])
+@pytest.mark.parametrize(
+    "longer",
+    [
+        {"arc": "(\n    subLayers = [@./model.usda@]\n)\n", "more": ""},
+        {"arc": "", "more": "    references = @./model.usda@</Model>\n"},
+        {"arc": "", "more": "    payload = @./model.usda@</Model>\n"},
+    ],
+    ids=["sublayer", "reference", "payload"],
+)
+def test_another_layers_times_of_a_clip_template_count(
+    compare: Compare, tmp_path: Path, longer: dict[str, str], gap: bool, pin: bool
+) -> None:
+    """A template that was written out has no end any more that a stronger layer could move."""
+    folder = tmp_path / "folder"
+    write(folder / "declared.usda", 'def "Model"\n{\n    double x\n}\n')
+    write(folder / "clips/manifest.usda", 'over "Model"\n{\n    double x\n}\n')
+    for time in (1, 3, 4, 5) if gap else (1, 2, 3, 4, 5):
+        samples = f"        {time}: {time * 10},\n"
+        text = f'over "Model"\n{{\n    double x.timeSamples = {{\n{samples}    }}\n}}\n'
+        write(folder / f"clips/p.{time:03}.00.usda", text)
+    write(folder / "model.usda", CLIPS.replace("OFFSET", "").replace("= 0.5", "= 1"))
+    write(folder / "root.usda", LONGER.format(**longer))
+    answer = compare(folder, ["root.usda", "model.usda"], pin=pin)
+
+    left = [["model.usda", "./clips/p.###.##.usda"]] if gap or pin else []
+    assert left == [each[:2] for each in answer["report"]["untouched"]]
+
+
+def test_models_beside_each_other_have_clips_of_their_own(compare: Compare, tmp_path: Path) -> None:
+    """Sets of one name, in files that one shot brings together: they are written out."""
+    folder = tmp_path / "folder"
+    write(folder / "declared.usda", 'def "Model"\n{\n    double x\n}\n')
+    write(folder / "clips/manifest.usda", 'over "Model"\n{\n    double x\n}\n')
+    for time in (1, 2, 3):
+        samples = f"        {time}: {time * 10},\n"
+        text = f'over "Model"\n{{\n    double x.timeSamples = {{\n{samples}    }}\n}}\n'
+        write(folder / f"clips/p.{time:03}.00.usda", text)
+    text = CLIPS.replace("OFFSET", "").replace("= 0.5", "= 1")
+    for name in ("one", "two"):
+        write(folder / f"{name}.usda", text)
+    write(
+        folder / "root.usda",
+        'def "One" (\n    references = @./one.usda@</Model>\n)\n{\n}\n'
+        'def "Two" (\n    references = @./two.usda@</Model>\n)\n{\n}\n',
+    )
+    answer = compare(folder, ["root.usda"], pin=True)
+
+    assert [] == answer["report"]["untouched"]
+
+
 @pytest.mark.parametrize("pin", [False, True], ids=["floating", "pinned"])
 @pytest.mark.parametrize("gap", [False, True], ids=["whole", "gap"])
 @pytest.mark.parametrize("place", ["../cache", "./linked"])

@@ -130,7 +130,7 @@ def is_expression(path: str) -> bool:
 
 
 def uses(layer: Sdf.Layer) -> Iterator[AssetPathUse]:
-    """Yield every use of an asset path, repeated ones and empty paths included."""
+    """Yield every use of an asset path, repeated and empty ones included; value clips hold an empty one."""
     paths: list[Sdf.Path] = []
     # Sdf calls back for each spec, children first; collecting is the cheapest thing to do there.
     layer.Traverse(Sdf.Path.absoluteRootPath, paths.append)
@@ -160,7 +160,7 @@ def _in_prim(prim: Sdf.PrimSpec) -> Iterator[AssetPathUse]:
         elif key == "subLayers":
             yield from _made(value, Kind.SUBLAYER)
         elif key == "clips":
-            yield from _made((*_held(value), *_templates(value)), Kind.CLIP)
+            yield from _made((*_held(value), *_templates(value), ""), Kind.CLIP)
         else:
             yield from _made(_held(value), Kind.METADATA)
 

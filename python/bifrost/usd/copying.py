@@ -11,6 +11,7 @@ What is gone from the folder stays in the copy, where versions lie that others m
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -28,7 +29,7 @@ from pxr import Tf
 from bifrost.catalogue.store import digest_of
 from bifrost.errors import ConfigurationError
 from bifrost.usd.folder import UDIM, Folder, frames_on_disk, posix_directory, tiles_on_disk
-from bifrost.usd.rewriting import rewrite
+from bifrost.usd.rewriting import rewrite, templates_left
 from bifrost.usd.survey import reason
 
 _READ_ONLY: Final = 0o444
@@ -130,7 +131,12 @@ class Copy:
         return [Path(each).relative_to(self.out).as_posix() for each in found]
 
     def make(
-        self, name: str, checksum: str, edits: Mapping[str, str], before: Mapping[str, Any] | None
+        self,
+        name: str,
+        checksum: str,
+        edits: Mapping[str, str],
+        templates: Mapping[str, bool],
+        before: Mapping[str, Any] | None,
     ) -> Made:
         """
         Have the file *name* in the copy, with new asset paths where *edits* has any.
@@ -139,18 +145,22 @@ class Copy:
             name: The file's name in the folder.
             checksum: The source's digest.
             edits: New asset paths by authored ones.
+            templates: Its clip templates, and whether each may be written out.
             before: The `origin` and the `checksum` of the copy that the catalogue knows, if any.
 
         Raises:
             UnreadableSource: the folder's file can't be read.
             OSError: the copy can't be written.
         """
-        origin = {"source": name, "source_checksum": checksum, "edits": _signature(edits)}
+        kept = sorted(template for template, may in templates.items() if not may)
+        signature = _signature(edits, kept)
+        origin = {"source": name, "source_checksum": checksum, "edits": signature}
         target = self.path(name)
         there = digest_of(target) if target.is_file() else ""
         if there and before == {**origin, "checksum": there}:
-            return Made(there, target.stat().st_size, origin, [])
-        staged, left = self._staged(name, edits)
+            left = self._left(name, edits, kept) if templates and edits else []
+            return Made(there, target.stat().st_size, origin, left)
+        staged, left = self._staged(name, edits, kept)
         made = digest_of(staged)
         if made != there:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -160,25 +170,25 @@ class Copy:
             origin["source_checksum"] = made
         return Made(made, target.stat().st_size, origin, left)
 
-    def _staged(self, name: str, edits: Mapping[str, str]) -> tuple[Path, list[str]]:
+    def _staged(
+        self, name: str, edits: Mapping[str, str], kept: Container[str]
+    ) -> tuple[Path, list[str]]:
         source = Path(self._folder.files[name].path)
         # The extension stays: it is how USD knows which format to write.
         staged = self._staging / (hashlib.sha256(name.encode()).hexdigest()[:24] + source.suffix)
         left = []
-        try:
+        with _reading(source):
             if edits:
-                left = rewrite(str(source), str(staged), edits)
+                left = rewrite(str(source), str(staged), edits, kept=kept)
             else:
                 shutil.copyfile(source, staged)
-        except (Tf.ErrorException, UnicodeError, shutil.SpecialFileError) as error:
-            raise UnreadableSource(reason(error)) from error
-        except OSError as error:
-            # Of an error that has both names it can't be told whose it is.
-            if error.filename != str(source) or error.filename2 is not None:
-                raise
-            raise UnreadableSource(error.strerror) from error
         staged.chmod(_READ_ONLY)
         return staged, left
+
+    def _left(self, name: str, edits: Mapping[str, str], kept: Container[str]) -> list[str]:
+        source = Path(self._folder.files[name].path)
+        with _reading(source):
+            return templates_left(str(source), edits, kept=kept)
 
     def _sweep(self) -> None:
         """Remove what runs that were killed left in the copy; another may be running now."""
@@ -221,7 +231,22 @@ def _folders_of(names: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def _signature(edits: Mapping[str, str]) -> str:
+@contextlib.contextmanager
+def _reading(source: Path) -> Iterator[None]:
+    """Raise `UnreadableSource` for what goes wrong with *source*, and with nothing else."""
+    try:
+        yield
+    except (Tf.ErrorException, UnicodeError, shutil.SpecialFileError) as error:
+        raise UnreadableSource(reason(error)) from error
+    except OSError as error:
+        # Of an error that has both names it can't be told whose it is.
+        if error.filename != str(source) or error.filename2 is not None:
+            raise
+        raise UnreadableSource(error.strerror) from error
+
+
+def _signature(edits: Mapping[str, str], kept: Sequence[str]) -> str:
     if not edits:
         return ""
-    return hashlib.sha256(json.dumps(sorted(edits.items())).encode()).hexdigest()
+    said = [sorted(edits.items()), kept] if kept else sorted(edits.items())
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()

@@ -274,7 +274,8 @@ class _Run:
         before = self._before.get(name)
         known = before and {**before.metadata, "checksum": before.checksum}
         try:
-            return self._copy.make(name, checksum, self._linking.edits(name), known)
+            edits, templates = self._linking.edits(name), self._linking.templates(name)
+            return self._copy.make(name, checksum, edits, templates, known)
         except UnreadableSource as error:
             return str(error)
 
@@ -313,8 +314,12 @@ class _Run:
 
     def _templates_left(self) -> Iterator[tuple[str, str, str]]:
         for layer, made in self._made.items():
+            may = self._linking.templates(layer) if made.left else {}
             for template in made.left:
-                yield layer, template, "a clip template without start, end and stride beside it"
+                why = "without start, end and stride beside it"
+                if not may.get(template, True):
+                    why = "of which another layer or prim may say more"
+                yield layer, template, f"a clip template {why}"
 
 
 def _mime_type(name: str) -> str:

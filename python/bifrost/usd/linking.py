@@ -15,7 +15,9 @@ from bifrost.model.entity_reference import (
     reference_for,
 )
 from bifrost.usd.arcs import Kind, is_expression
+from bifrost.usd.clip_opinions import templates_alone
 from bifrost.usd.folder import UDIM, Where, posix_directory, split_path
+from bifrost.usd.layer_stacks import LayerStacks
 from bifrost.usd.ordering import cycles, levels
 from bifrost.usd.survey import Link, Survey, extension, is_writable
 
@@ -75,6 +77,10 @@ class Linking:
         edits = self._wanted(layer)
         edits.update(self._sublayers_again(layer, edits))
         return {path: new for path, new in edits.items() if path != new}
+
+    def templates(self, layer: str) -> dict[str, bool]:
+        """Return the clip templates of *layer*, and whether they may be written out into their files."""
+        return templates_alone(layer, self._survey.templates, self._stacks)
 
     def _wanted(self, layer: str) -> dict[str, str]:
         links = self._survey.links.get(layer, ())
@@ -270,30 +276,26 @@ class Linking:
         return (
             self._is_pattern(name)
             or self._is_circle(layer, name)
-            or (self._stacks[layer], name) in self._floating_items
+            or not self._floating_items.get(name, set()).isdisjoint(self._stacks.together(layer))
         )
 
     @cached_property
-    def _floating_items(self) -> set[tuple[str, str]]:
-        """(stack, file) of the references and payloads that float as part of a circle."""
-        return {
-            (self._stacks[layer], name)
-            for layer, link in self._links()
-            if link.kind in (Kind.REFERENCE, Kind.PAYLOAD)
-            for name in link.names
-            if self._is_circle(layer, name)
-        }
+    def _floating_items(self) -> dict[str, set[str]]:
+        """By file, the layers whose references or payloads to it float as part of a circle."""
+        floating: dict[str, set[str]] = {}
+        for layer, link in self._links():
+            for name in link.names if link.kind in (Kind.REFERENCE, Kind.PAYLOAD) else ():
+                if self._is_circle(layer, name):
+                    floating.setdefault(name, set()).add(layer)
+        return floating
 
     @cached_property
-    def _stacks(self) -> dict[str, str]:
-        """For each layer, the name of those with which it may come into one layer stack."""
-        beside: dict[str, list[str]] = {layer: [] for layer in self._survey.links}
+    def _stacks(self) -> LayerStacks:
+        sublayers: dict[str, list[str]] = {}
         for layer, link in self._links():
-            for name in link.names if link.kind is Kind.SUBLAYER else ():
-                if name in beside:
-                    beside[layer].append(name)
-                    beside[name].append(layer)
-        return cycles(beside)
+            if link.kind is Kind.SUBLAYER:
+                sublayers.setdefault(layer, []).extend(link.names)
+        return LayerStacks(self.graph, sublayers)
 
     def _is_circle(self, layer: str, name: str) -> bool:
         return self._cycles.get(name) == self._cycles[layer]

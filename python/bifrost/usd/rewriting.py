@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -44,21 +44,22 @@ class Frame(NamedTuple):
     active: float
 
 
-def rewrite(source: str, target: str, paths: Mapping[str, str]) -> list[str]:
+def rewrite(
+    source: str, target: str, paths: Mapping[str, str], *, kept: Container[str] = ()
+) -> list[str]:
     """
     Write the layer *source* to the file *target*, with new asset paths for those in *paths*.
 
     Where a clip template has no new path but its frames have, the clip set is written out into the
     explicit `assetPaths`, `times` and `active` that USD would derive. Returns the templates for
-    which that can't be done, because their times are another layer's opinions; they stay.
+    which that can't be done, because they are *kept*, or their times are another layer's opinions;
+    they stay.
 
     Raises:
         pxr.Tf.ErrorException: the layer can't be read.
         OSError: *source* is gone; or the file can't be written, or would have one sublayer twice.
     """
-    layer = Sdf.Layer.OpenAsAnonymous(source)
-    if layer is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
+    layer = _opened(source)
     left: list[str] = []
     found = set(uses(layer))
     offsets = list(layer.subLayerOffsets)
@@ -77,9 +78,26 @@ def rewrite(source: str, target: str, paths: Mapping[str, str]) -> list[str]:
     for path, key, entry, value in gaps:
         _set_info(layer.GetObjectAtPath(path), key, entry, _replaced(value, paths))
     for path, value in clips.items():
-        layer.GetPrimAtPath(path).SetInfo("clips", _clips(value, paths, left))
+        layer.GetPrimAtPath(path).SetInfo("clips", _clips(value, paths, kept, left))
     _export(layer, target, format_arguments(source))
     return left
+
+
+def templates_left(
+    source: str, paths: Mapping[str, str], *, kept: Container[str] = ()
+) -> list[str]:
+    """Return the templates that `rewrite` would leave in the layer *source*. Raises as it does."""
+    left: list[str] = []
+    for clips in _take_clips(_opened(source)).values():
+        _clips(clips, paths, kept, left)
+    return left
+
+
+def _opened(source: str) -> Sdf.Layer:
+    layer = Sdf.Layer.OpenAsAnonymous(source)
+    if layer is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
+    return layer
 
 
 def frames(clip_set: Mapping[str, Any]) -> list[Frame] | None:
@@ -144,15 +162,17 @@ def _take_clips(layer: Sdf.Layer) -> dict[Sdf.Path, Any]:
     return clips
 
 
-def _clips(clips: Mapping[str, Any], paths: Mapping[str, str], left: list[str]) -> dict[str, Any]:
+def _clips(
+    clips: Mapping[str, Any], paths: Mapping[str, str], kept: Container[str], left: list[str]
+) -> dict[str, Any]:
     return {
-        name: _clip_set(value, paths, left) if isinstance(value, Mapping) else value
+        name: _clip_set(value, paths, kept, left) if isinstance(value, Mapping) else value
         for name, value in clips.items()
     }
 
 
 def _clip_set(
-    clip_set: Mapping[str, Any], paths: Mapping[str, str], left: list[str]
+    clip_set: Mapping[str, Any], paths: Mapping[str, str], kept: Container[str], left: list[str]
 ) -> dict[str, Any]:
     rewritten: dict[str, Any] = _replaced(clip_set, paths)
     template = clip_set.get(CLIP_TEMPLATE)
@@ -164,7 +184,7 @@ def _clip_set(
     is_plain = not is_uri(paths.get(template, template))
     if template in paths and (is_plain or derived is None or len(found) == len(derived)):
         rewritten[CLIP_TEMPLATE] = paths[template]
-    elif found:
+    elif found and template not in kept:
         _write_out(rewritten, found, paths)
     else:
         left.append(template)

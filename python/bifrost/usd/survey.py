@@ -16,7 +16,8 @@ from pxr import Sdf, Tf
 
 from bifrost.catalogue.store import digest_of
 from bifrost.errors import AssetException
-from bifrost.usd.arcs import AssetPathUse, Kind, asset_paths
+from bifrost.usd.arcs import AssetPathUse, Kind, uses
+from bifrost.usd.clip_opinions import TemplateOpinion, template_opinions
 from bifrost.usd.folder import UDIM, Folder, Target, Where, split_path
 
 Progress = Callable[[str, int, int], None]
@@ -65,12 +66,14 @@ class Survey:
         checksums: Each readable file's SHA-256, and one over its tiles for each UDIM pattern.
         links: What each layer names; files that can't be read as layers are absent.
         unreadable: (file, reason) of files that could not be read, or not as layers.
+        templates: What layers say of clip templates; those that say nothing are absent.
     """
 
     folder: Folder
     checksums: dict[str, str]
     links: dict[str, list[Link]]
     unreadable: list[tuple[str, str]]
+    templates: dict[str, list[TemplateOpinion]]
 
 
 def survey(folder: Folder, progress: Progress) -> Survey:
@@ -79,15 +82,19 @@ def survey(folder: Folder, progress: Progress) -> Survey:
     extensions = set(Sdf.FileFormat.FindAllFileFormatExtensions())
     layers = [name for name in checksums if extension(name) in extensions]
     links: dict[str, list[Link]] = {}
+    templates: dict[str, list[TemplateOpinion]] = {}
     for name in _counted("reading layers", layers, progress):
         try:
-            links[name] = _links(folder, name)
+            links[name], opinions = _read(folder, name)
         except AssetException as error:
             unreadable.append((name, str(error.details.get("why", error.message))))
         except (Tf.ErrorException, UnicodeError) as error:
             unreadable.append((name, reason(error)))
+        else:
+            if opinions:
+                templates[name] = opinions
     checksums.update(_patterns(folder, links, checksums))
-    return Survey(folder, checksums, links, unreadable)
+    return Survey(folder, checksums, links, unreadable, templates)
 
 
 def extension(name: str) -> str:
@@ -146,16 +153,19 @@ def _digest_or_error(path: str) -> str | OSError:
         return error
 
 
-def _links(folder: Folder, name: str) -> list[Link]:
+def _read(folder: Folder, name: str) -> tuple[list[Link], list[TemplateOpinion]]:
     # What the layers of a package name is in the package.
     if extension(name) == PACKAGE:
-        return []
+        return [], []
     from bifrost.usd.file_checks import glance  # needs this module
 
     glance(folder.files[name].path)
     # Anonymous: what is on the disk is read, not what some stage has unsaved edits of.
     layer = Sdf.Layer.OpenAsAnonymous(folder.files[name].path)
-    return [_link(folder, use, name) for use in asset_paths(layer)]
+    found = sorted(set(uses(layer)))
+    has_clips = any(use.kind is Kind.CLIP for use in found)
+    links = [_link(folder, use, name) for use in found if use.path]
+    return links, template_opinions(layer) if has_clips else []
 
 
 def _link(folder: Folder, use: AssetPathUse, layer: str) -> Link:
