@@ -29,11 +29,15 @@ from bifrost.usd.arcs import (
     uses,
 )
 from bifrost.usd.folder import is_uri
+from bifrost.usd.text_rewriting import replaced
 
 _CRATE: Final = b"PXR-USDC"
 _PLACEHOLDER: Final = "bifrost-placeholder:"
 _PROMOTION: Final = 10_000
 _MOST_FRAMES: Final = 1_000_000
+_PLACE: Final = Sdf.Path("/A")
+# Without these a property is none.
+_REQUIRED: Final = ("custom", "typeName", "variability")
 
 
 class Frame(NamedTuple):
@@ -64,7 +68,8 @@ def rewrite(
     found = set(uses(layer))
     offsets = list(layer.subLayerOffsets)
     clips = _take_clips(layer) if any(use.kind is Kind.CLIP for use in found) else {}
-    gaps = _arrays_with_gaps(layer) if AssetPathUse("", Kind.METADATA) in found else []
+    delicate = {use.path for use in found if use.kind is Kind.METADATA and _is_delicate(use.path)}
+    kept_back = _take_metadata(layer, paths) if delicate else []
     placeholders = _put_placeholders(layer, found)
 
     def new_path(path: str) -> str:
@@ -75,8 +80,8 @@ def rewrite(
         raise OSError(f"{target}: two of its sublayers would have one path, and Sdf keeps only one")
     for number, offset in enumerate(offsets):
         layer.subLayerOffsets[number] = offset
-    for path, key, entry, value in gaps:
-        _set_info(layer.GetObjectAtPath(path), key, entry, _replaced(value, paths))
+    for path, key, held in kept_back:
+        _copy_field(held, _place_in_held(path), layer, path, key)
     for path, value in clips.items():
         layer.GetPrimAtPath(path).SetInfo("clips", _clips(value, paths, kept, left))
     _export(layer, target, format_arguments(source))
@@ -249,33 +254,67 @@ def _replace_values(layer: Sdf.Layer, spec: Sdf.AttributeSpec, paths: Mapping[st
         layer.SetTimeSample(spec.path, time, _replaced(value, paths))
 
 
-def _arrays_with_gaps(layer: Sdf.Layer) -> list[tuple[Sdf.Path, str, str, Any]]:
+def _is_delicate(path: str) -> bool:
+    return not path or is_expression(path)
+
+
+def _take_metadata(
+    layer: Sdf.Layer, paths: Mapping[str, str]
+) -> list[tuple[Sdf.Path, str, Sdf.Layer]]:
     """
-    Return (spec, key, entry, value) for metadata whose arrays have empty elements.
+    Remove the metadata with expressions, or with empty elements of arrays; return it with new *paths*.
 
-    The entry is the dictionary's, so that setting it leaves the types of its neighbours alone;
-    Python can't tell a float from a double, or a token from a string.
+    Each as (spec, key, a layer that holds nothing else). Between layers USD copies it with the types
+    that it has; Python can't tell a float from a double, or a token from a string.
     """
-    return [
-        (spec.path, key, entry, held)
-        for spec in _specs(layer)
-        for key, value in metadata(spec)
-        for entry, held in (value.items() if isinstance(value, Mapping) else (("", value),))
-        if _has_gap(held)
-    ]
+    taken = []
+    for spec in _specs(layer):
+        for key in [key for key, value in metadata(spec) if _has_delicate(value)]:
+            held = _held_alone(layer, spec.path, key)
+            renewed = Sdf.Layer.CreateAnonymous(".usda")
+            renewed.ImportFromString(replaced(held.ExportToString(), paths))
+            taken.append((spec.path, key, renewed))
+            spec.ClearInfo(key)
+    return taken
 
 
-def _has_gap(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_has_gap, value.values()))
-    return isinstance(value, Sdf.AssetPathArray) and not all(item.authoredPath for item in value)
+def _has_delicate(value: Any) -> bool:
+    waiting = [value]
+    for each in waiting:
+        if isinstance(each, Mapping):
+            waiting.extend(each.values())
+        elif isinstance(each, Sdf.AssetPathArray):
+            if any(not item.authoredPath for item in each):
+                return True
+            waiting.extend(each)
+        elif isinstance(each, Sdf.AssetPath) and is_expression(each.authoredPath):
+            return True
+    return False
 
 
-def _set_info(spec: Sdf.Spec, key: str, entry: str, value: Any) -> None:
-    if entry:
-        spec.SetInfoDictionaryValue(key, entry, value)
-    else:
-        spec.SetInfo(key, value)
+def _held_alone(layer: Sdf.Layer, path: Sdf.Path, key: str) -> Sdf.Layer:
+    held = Sdf.Layer.CreateAnonymous(".usda")
+    Sdf.CreatePrimInLayer(held, _PLACE)
+    _copy_field(layer, path, held, _place_in_held(path), key, *_REQUIRED)
+    return held
+
+
+def _place_in_held(path: Sdf.Path) -> Sdf.Path:
+    if path.IsPropertyPath():
+        return _PLACE.AppendProperty(path.name)
+    return path if path == Sdf.Path.absoluteRootPath else _PLACE
+
+
+def _copy_field(
+    source: Sdf.Layer, path: Sdf.Path, target: Sdf.Layer, target_path: Sdf.Path, *keys: str
+) -> None:
+    def is_copied(_: Any, field: str, *__: Any) -> bool:
+        return field in keys
+
+    def has_copied_children(*_: Any) -> bool:
+        return False
+
+    Sdf.CopySpec(source, path, target, target_path, is_copied, has_copied_children)
 
 
 def _replaced(value: Any, paths: Mapping[str, str]) -> Any:

@@ -43,7 +43,7 @@ def keep_text(source: str, target: str, paths: Mapping[str, str]) -> bool:
     if not content.startswith(_TEXT):
         return False
     try:
-        text = _TOKENS.sub(lambda match: _replaced(match, paths), content.decode())
+        text = replaced(content.decode(), paths)
         kept = Sdf.Layer.CreateAnonymous(".usda")
         is_same = kept.ImportFromString(text) and (
             kept.ExportToString() == Sdf.Layer.OpenAsAnonymous(target).ExportToString()
@@ -53,6 +53,11 @@ def keep_text(source: str, target: str, paths: Mapping[str, str]) -> bool:
     if is_same:
         Path(target).write_bytes(text.encode())
     return bool(is_same)
+
+
+def replaced(text: str, paths: Mapping[str, str]) -> str:
+    """Return the *text* of a layer with new *paths* for those in it."""
+    return _TOKENS.sub(lambda match: _replaced(match, paths), text)
 
 
 def _replaced(match: re.Match[str], paths: Mapping[str, str]) -> str:
