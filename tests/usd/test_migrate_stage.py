@@ -262,6 +262,52 @@ def test_arcs_to_one_file_by_two_paths_are_not_folded_into_one(
     assert before == run_python(DUMP, over, store).stdout
 
 
+ALIASES = (
+    '#usda 1.0\n\ndef "A" ( references = @./asset_robot/latest/robot.usda@ ) {}\n'
+    'def "B" ( references = @./asset_robot/v002/robot.usda@ ) {}\n'
+)
+
+
+def test_a_file_by_a_link_and_by_its_own_name_is_one_asset(
+    stage: Run, store: Path, run_python: Run
+) -> None:
+    """In one layer, and in two that are scanned together."""
+    (store / "asset_robot/latest").symlink_to("v002")
+    (store / "shots").mkdir()
+    both = write(store / "shots/both.usda", ALIASES.replace("./", "../"))
+    own = write(store / "shots/own.usda", ALIASES.replace("./", "../").replace("latest", "v002"))
+
+    told = json.loads(
+        run_python(MAIN, "migrate", "scan", store / "shots", "--json", check=False).stdout
+    )
+    done = stage(both, "--write")
+
+    assert [(str(both), "latest"), (str(both), "v002"), (str(own), "v002")] == [
+        (each["file"], each["path"].split("/")[-2]) for each in told["usd"]
+    ]
+    assert 0 == done.returncode, done.stderr
+    assert 2 == both.read_text().count("references = @bifrost:///assets/asset_robot@")
+
+
+def test_a_relative_search_path_is_one_below_the_working_folder(
+    stage: Run, store: Path, run_python: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As USD takes it."""
+    monkeypatch.chdir(store.parent)
+    monkeypatch.setenv("PXR_AR_DEFAULT_SEARCH_PATH", store.name)
+    text = '#usda 1.0\n\ndef "R" ( references = @asset_robot/v002/robot.usda@ ) {}\n'
+    shot = write(store.parent / "shots/search.usda", text)
+
+    scan = run_python(MAIN, "migrate", "scan", shot, "--json", check=False)
+    done = stage(shot, "--write")
+
+    assert ["asset_robot/v002/robot.usda"] == [
+        each["path"] for each in json.loads(scan.stdout)["usd"]
+    ]
+    assert 0 == done.returncode, done.stderr
+    assert "references = @bifrost:///assets/asset_robot@" in shot.read_text()
+
+
 def test_what_usd_cannot_read_is_trouble_and_the_rest_is_done(stage: Run, shot: Path) -> None:
     """Each file for itself; the exit code is 2."""
     bad = write(shot.parent / "bad.usda", "#usda 1.0\ndef {")

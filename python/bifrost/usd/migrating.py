@@ -193,7 +193,7 @@ def _target(file: str, base: str) -> str:
     if not base.startswith(("./", "../")):
         folders += filter(None, os.environ.get(_SEARCH_PATH, "").split(os.pathsep))
     for folder in folders if base else ():
-        path = os.path.normpath(os.path.join(folder, base))  # noqa: PTH118
+        path = os.path.normpath(os.path.join(os.path.abspath(folder), base))  # noqa: PTH100, PTH118
         if os.path.isfile(path) or (UDIM in path and has_tiles(path)):  # noqa: PTH113
             return path
     return ""
@@ -201,11 +201,13 @@ def _target(file: str, base: str) -> str:
 
 def _references(paths: Iterable[str], catalogue: Catalogue, *, pin: bool = False) -> dict[str, str]:
     """Return the reference to what lies at each path, of those at which a version lies."""
-    locations: dict[str, str] = {}  # by location, the path that was asked for
-    for path in dict.fromkeys(paths):
-        for name in {path, os.path.realpath(path)}:
-            locations.setdefault(Path(name).as_uri(), path)
-    owners = catalogue.located(list(locations))
+    places = {
+        path: [Path(name).as_uri() for name in (path, os.path.realpath(path))]
+        for path in dict.fromkeys(paths)
+    }
+    owners = catalogue.located(
+        list(dict.fromkeys(place for two in places.values() for place in two))
+    )
     ids = list(dict.fromkeys(owners.values()))
     newest = dict(zip(ids, catalogue.resolve([(each, None) for each in ids]), strict=True))
     found: dict[str, str] = {}
@@ -220,8 +222,13 @@ def _references(paths: Iterable[str], catalogue: Catalogue, *, pin: bool = False
             number = next((v.number for v in versions if v.location == location), None)
             if number is None:
                 continue
-        found[locations[location]] = reference_for(asset_id, number)
-    return found
+        found[location] = reference_for(asset_id, number)
+    # By its own name first, then by what a link leads to; several names may lead to one file.
+    return {
+        path: next(found[place] for place in two if place in found)
+        for path, two in places.items()
+        if any(place in found for place in two)
+    }
 
 
 # What is to change
