@@ -159,14 +159,13 @@ class Linking:
     def untouched(self, *, copied: bool) -> Iterator[tuple[str, str, str]]:
         """Yield (layer, path, reason) of what can't be rewritten, or not be pinned."""
         for layer, links in self._survey.links.items():
-            again = self._sublayers_again(layer, self._wanted(layer)) if copied else {}
+            sublayers = sum(link.kind is Kind.SUBLAYER for link in links)
+            again = self._sublayers_again(layer, self._wanted(layer)) if sublayers > 1 else {}
             for link in links:
-                if is_expression(link.path):
-                    why = "a variable expression: its meaning is up to the stage"
-                else:
-                    why = (copied and self._why_stays(layer, link, again)) or self._why_floats(
-                        layer, link
-                    )
+                why = "a variable expression: its meaning is up to the stage"
+                if not is_expression(link.path):
+                    why = self._why_stays(layer, link, again) if copied else ""
+                    why = why or self._why_floats(layer, link)
                 if why:
                     yield layer, link.path, why
 
