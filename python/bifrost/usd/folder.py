@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: PTH100, PTH110, PTH112, PTH117, PTH118, PTH119, PTH120, PTH208 - thousands of paths,
+# ruff: noqa: PTH100, PTH110, PTH112, PTH114, PTH117, PTH118, PTH208 - thousands of paths,
 # compared by their text, as ArDefaultResolver does
 """
 The files under one folder, and what an asset path in one of them means among them.
@@ -103,6 +103,7 @@ class Folder:
         found = self._scan("", (self._real_root,))
         self.files = {file.name: file for file in sorted(found)}
         self._elsewhere: dict[str, tuple[Where, str]] = {}
+        self._real_directories: dict[str, str] = {}
         self._matches: dict[str, list[str]] = {}
 
     def path(self, name: str) -> str:
@@ -136,7 +137,8 @@ class Folder:
 
     def leaves(self, path: str) -> bool:
         """Whether an absolute *path* leads out of the folder, by its text or by a link."""
-        real = os.path.realpath(path)
+        real = self._real(path)
+        real = os.path.realpath(real) if os.path.islink(real) else real
         return os.path.commonpath((real, self._real_root)) != self._real_root
 
     def tiles(self, pattern: str) -> list[str]:
@@ -233,8 +235,14 @@ class Folder:
 
     def _real_name_of(self, path: str) -> str:
         # The same folder under another name: a mount, or a link on the way to it.
-        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        return os.path.relpath(real, self._real_root).replace(os.sep, "/")
+        return os.path.relpath(self._real(path), self._real_root).replace(os.sep, "/")
+
+    def _real(self, path: str) -> str:
+        """Return *path* without links on the way to it; it may be one itself."""
+        directory, base = os.path.split(path)
+        if directory not in self._real_directories:
+            self._real_directories[directory] = os.path.realpath(directory)
+        return os.path.join(self._real_directories[directory], base)
 
     def _matching(self, pattern: str, placeholder: str, replacement: str) -> list[str]:
         if pattern not in self._matches:

@@ -159,21 +159,21 @@ class Linking:
     def untouched(self, *, copied: bool) -> Iterator[tuple[str, str, str]]:
         """Yield (layer, path, reason) of what can't be rewritten, or not be pinned."""
         for layer, links in self._survey.links.items():
+            is_written = copied and is_writable(layer)
             sublayers = sum(link.kind is Kind.SUBLAYER for link in links)
             again = self._sublayers_again(layer, self._wanted(layer)) if sublayers > 1 else {}
             for link in links:
                 why = "a variable expression: its meaning is up to the stage"
                 if not is_expression(link.path):
-                    why = self._why_stays(layer, link, again) if copied else ""
+                    why = self._why_stays(link, again) if is_written else ""
                     why = why or self._why_floats(layer, link)
+                if copied and not is_written and (link.names or self._absolute(link)):
+                    why = f"USD can't write .{extension(layer)} files"
                 if why:
                     yield layer, link.path, why
 
-    def _why_stays(self, layer: str, link: Link, again: Container[str]) -> str:
+    def _why_stays(self, link: Link, again: Container[str]) -> str:
         """Return why the copy has no reference, or one that means too much, where *link* is; or ""."""
-        if not is_writable(layer):
-            is_edited = link.names or self._absolute(link)
-            return f"USD can't write .{extension(layer)} files" if is_edited else ""
         if link.names and link.path in again:
             return "a sublayer that is there already, by another path"
         if self._leaves_something(link):
