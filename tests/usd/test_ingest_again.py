@@ -217,6 +217,27 @@ def test_what_goes_or_breaks_during_a_run_is_left_out_and_the_rest_goes_on(
     assert "./middle.usda" in held(out / "root.usda")
 
 
+@pytest.mark.parametrize("step", ["hashing files", "reading layers"])
+def test_a_set_of_tiles_goes_with_its_last_tile(folder: Path, tmp_path: Path, step: str) -> None:
+    """
+    Whenever in a run it goes: there is no asset of nothing.
+    """
+    text = '#usda 1.0\ndef Scope "P" {\n    asset t = @./t.<UDIM>.png@\n}\n'
+    (folder / "root.usda").write_text(text)
+    (folder / "t.1001.png").write_text("x")
+
+    def lose(told: str, done: int, total: int) -> None:
+        if told == step and done == (0 if step == "hashing files" else total):
+            (folder / "t.1001.png").unlink(missing_ok=True)
+
+    out, catalogue = tmp_path / "out", current().catalogue
+    report = ingest(folder, catalogue, rewrite=out, progress=lose)
+
+    assert ["t.1001.png"] == [name for name, _ in report.unreadable]
+    assert ["a.usda", "root.usda"] == sorted(each.asset_id for each in catalogue.assets())
+    assert ["./t.<UDIM>.png"] == held(out / "root.usda")
+
+
 def test_a_file_that_became_a_folder_makes_way(folder: Path, tmp_path: Path) -> None:
     """
     As any file of an earlier run makes way for what took its place.

@@ -56,7 +56,8 @@ class IngestReport:
         roots: Layers that name others and that none names: what one would open.
         missing: (layer, path) of the paths that lead to nothing. They stay as they are, but that the
             copy has those absolute that lead out of the folder.
-        outside: (layer, path) of the paths that lead out of the folder. The copy has them absolute.
+        outside: (layer, path) of the paths that lead out of the folder. The copy has them absolute, but
+            for those that the search path finds.
         untouched: (layer, path, reason) of the paths that could not be rewritten, or not be pinned, or
             for which the copy has files that are gone from the folder.
         superseded: (file, reference) of files that are what they were when they were ingested last, and
@@ -194,9 +195,9 @@ class _Run:
                 return
             known = {name for name, _ in self._survey.unreadable}
             self._survey.unreadable.extend(each for each in lost.items() if each[0] not in known)
-            self._linking.drop(lost, self._catalogue)
+            dropped = self._linking.drop(lost, self._catalogue)
             graph = self._linking.graph
-            files = [name for name in files if name not in lost and lost.keys() & graph[name]]
+            files = [each for each in files if each not in lost and dropped & set(graph[each])]
 
     def _publish(self, publications: dict[str, Publication]) -> None:
         kept = [name for name, each in publications.items() if self._is_superseded(name, each)]

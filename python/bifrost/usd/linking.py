@@ -65,12 +65,21 @@ class Linking:
         """Say which version of a file references are pinned to from now on."""
         self._numbers[name] = number
 
-    def drop(self, names: Iterable[str], catalogue: Catalogue) -> None:
-        """Forget files that could not be read after all: nothing names them from now on."""
-        for name in names:
+    def drop(self, names: Iterable[str], catalogue: Catalogue) -> set[str]:
+        """
+        Forget files that could not be read after all: nothing names them from now on.
+
+        Returns what was forgotten: a UDIM pattern goes with its last tile.
+        """
+        left = self._ids.keys() - set(names)
+        tiles = self._survey.folder.tiles
+        left -= {each for each in left if self._is_pattern(each) and left.isdisjoint(tiles(each))}
+        dropped = self._ids.keys() - left
+        for name in dropped:
             del self._ids[name]
             self._survey.links.pop(name, None)
         self._known = self._known_references(catalogue)
+        return dropped
 
     def edits(self, layer: str) -> dict[str, str]:
         """Return the new asset paths of a layer's copy, by authored ones."""
@@ -188,7 +197,7 @@ class Linking:
             return ""  # assetInfo's identifier: a file that says its own name
         if self._patterns(link):
             return "tiles have versions of their own: it floats"
-        if any(self._floats(layer, name) for name in link.names):
+        if any(self._floats(layer, name) for name in link.names if name in self._ids):
             return "part of a circle of files: it floats"
         return ""
 
@@ -252,7 +261,7 @@ class Linking:
         return reference_for(self._ids[name], self._version(layer, name))
 
     def _patterns(self, link: Link) -> list[str]:
-        return [name for name in link.names if self._is_pattern(name)]
+        return [name for name in link.names if name in self._ids and self._is_pattern(name)]
 
     def _is_pattern(self, name: str) -> bool:
         return UDIM in name and name not in self._survey.folder.files

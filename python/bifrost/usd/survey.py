@@ -185,12 +185,11 @@ def _patterns(
     patterns = {
         name for found in links.values() for link in found for name in link.names if UDIM in name
     }
-    return {
-        pattern: digest_of_tiles(
-            (tile, checksums[tile]) for tile in folder.tiles(pattern) if tile in checksums
-        )
+    tiles = {
+        pattern: [(tile, checksums[tile]) for tile in folder.tiles(pattern) if tile in checksums]
         for pattern in sorted(patterns - folder.files.keys())
     }
+    return {pattern: digest_of_tiles(found) for pattern, found in tiles.items() if found}
 
 
 def _counted(step: str, names: list[str], progress: Progress) -> Iterator[str]:
