@@ -118,10 +118,11 @@ class Linking:
         return folder.path(gone) if gone and self._is_left_over(gone) else ""
 
     def _gone(self, link: Link) -> str:
-        """Return the name that what *link* means had in the folder, if it is not, or can't be, read."""
+        """Return what a relative path that leads to nothing readable would name in the copy, or ""."""
         target, folder = link.target, self._survey.folder
         if target.where is Where.MISSING:
-            return "" if folder.leaves(target.name) else folder.name_of(target.name)
+            is_relative = not posixpath.isabs(link.path) and not folder.leaves(target.name)
+            return folder.name_of(target.name) if is_relative else ""
         return target.name if link.names == (target.name,) and target.name not in self._ids else ""
 
     def _is_left_over(self, name: str) -> bool:

@@ -77,7 +77,8 @@ def rewrite(
 
     UsdUtils.ModifyAssetPaths(layer, new_path, keepEmptyPathsInArrays=True)
     if len(layer.subLayerPaths) != len(offsets):
-        raise OSError(f"{target}: two of its sublayers would have one path, and Sdf keeps only one")
+        why = "two of its sublayers would have one path, and Sdf keeps only one"
+        raise OSError(errno.EINVAL, why, source)
     for number, offset in enumerate(offsets):
         layer.subLayerOffsets[number] = offset
     for path, key, held in kept_back:
