@@ -157,11 +157,13 @@ def _read(folder: Folder, name: str) -> tuple[list[Link], list[TemplateOpinion]]
     # What the layers of a package name is in the package.
     if extension(name) == PACKAGE:
         return [], []
-    from bifrost.usd.file_checks import glance  # needs this module
+    from bifrost.usd.file_checks import glance, no_usd  # needs this module
 
     glance(folder.files[name].path)
     # Anonymous: what is on the disk is read, not what some stage has unsaved edits of.
     layer = Sdf.Layer.OpenAsAnonymous(folder.files[name].path)
+    if layer is None:
+        raise no_usd(folder.files[name].path, "it is gone")
     found = sorted(set(uses(layer)))
     has_clips = any(use.kind is Kind.CLIP for use in found)
     links = [_link(folder, use, name) for use in found if use.path]
