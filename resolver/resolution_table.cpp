@@ -16,6 +16,8 @@ constexpr double kUnboundFreshFor_s = 10.0;
 // The time to ask again of an answer that a refresh let go. No answer comes with it: none is that
 // old.
 constexpr double kLetGo = 0.0;
+// How many of the answers that a reference had are looked through for one that comes back.
+constexpr int kMostLookedBack = 8;
 constexpr std::size_t kFirstCapacity = 64;  // a power of two, as every capacity
 
 std::size_t hashOf(std::string_view identifier) {
@@ -26,6 +28,21 @@ std::size_t bytesOf(const Resolution& answer) {
   return answer.identifier.capacity() + answer.path.capacity() + answer.name.capacity() +
          answer.version.capacity() + answer.manager.capacity() + answer.failureCode.capacity() +
          answer.message.capacity();
+}
+
+bool isSameVersion(const Resolution& one, const Resolution& other) {
+  return one.path == other.path && one.version == other.version &&
+         one.failureCode == other.failureCode;
+}
+
+// Whether two answers of one version say the same of it. Not which cache said it, what it cost, and
+// what a failure says of itself, which may be another each time ("failed 7 times"). The time of
+// what floats is its file's own.
+bool isSameAnswer(const Resolution& one, const Resolution& other) {
+  return isSameVersion(one, other) && isStandIn(one.tier) == isStandIn(other.tier) &&
+         one.name == other.name && one.manager == other.manager &&
+         one.immutable == other.immutable && one.templated == other.templated &&
+         (!one.immutable || one.modified == other.modified);
 }
 
 }  // namespace
@@ -65,6 +82,8 @@ struct ResolutionTable::Entry {
   const std::size_t hash;
   std::atomic<double> freshUntil;
   const Resolution resolution;
+  // What the same reference was before. For writers.
+  mutable const Entry* before = nullptr;
 };
 
 struct ResolutionTable::Slots {
@@ -176,28 +195,48 @@ void ResolutionTable::put(Resolution&& answer, bool replaceResolved) {
       break;
     }
   }
-  const bool samePath = old != nullptr && old->resolution.path == answer.path;
-  if (samePath && old->resolution.version == answer.version &&
-      old->resolution.failureCode == answer.failureCode) {
-    // The common case of asking again: nothing new but the time, and what a failure says of itself,
-    // which may be another each time ("failed 7 times"). Retiring an entry for each of them would
-    // let a long session grow without end.
+  const bool stays =
+      old != nullptr && !replaceResolved && old->resolution.resolved() && isLive(*old);
+  const bool sameVersion = old != nullptr && isSameVersion(old->resolution, answer);
+  const bool confirms = sameVersion && isStandIn(old->resolution.tier) && !isStandIn(answer.tier);
+  if (sameVersion && (isSameAnswer(old->resolution, answer) || (stays && !confirms))) {
+    // The common case of asking again: nothing new but the time.
     const_cast<Entry*>(old)->freshUntil.store(answer.freshUntil, std::memory_order_relaxed);
     return;
   }
-  if (old != nullptr && !replaceResolved && old->resolution.resolved() && isLive(*old)) {
+  if (stays && !confirms) {
     return;
   }
-  const std::size_t bytes = sizeof(Entry) + bytesOf(answer);
-  allEntries_.push_back(std::make_unique<Entry>(hash, std::move(answer)));
-  slots.entries[i].store(allEntries_.back().get(), std::memory_order_release);
-  bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  const Entry* entry = retired(old, answer);
+  if (entry != nullptr) {
+    const_cast<Entry*>(entry)->freshUntil.store(answer.freshUntil, std::memory_order_relaxed);
+  } else {
+    bytes_.fetch_add(sizeof(Entry) + bytesOf(answer), std::memory_order_relaxed);
+    allEntries_.push_back(std::make_unique<Entry>(hash, std::move(answer)));
+    entry = allEntries_.back().get();
+  }
+  entry->before = old;
+  slots.entries[i].store(entry, std::memory_order_release);
   if (old == nullptr) {
     size_.fetch_add(1, std::memory_order_relaxed);
+  } else if (old->resolution.path != entry->resolution.path) {
+    noteMove(old->resolution, entry->resolution);
   }
-  if (old != nullptr && !samePath) {
-    noteMove(old->resolution, allEntries_.back()->resolution);
+}
+
+// An answer from before *newest* that says what *answer* does, taken from between the others; null
+// for none. What comes and goes, as an outage does, must not let a long session grow without end.
+const ResolutionTable::Entry* ResolutionTable::retired(const Entry* newest,
+                                                       const Resolution& answer) {
+  for (int i = 0; newest != nullptr && newest->before != nullptr && i < kMostLookedBack; ++i) {
+    const Entry* entry = newest->before;
+    if (isSameAnswer(entry->resolution, answer)) {
+      newest->before = entry->before;
+      return entry;
+    }
+    newest = entry;
   }
+  return nullptr;
 }
 
 void ResolutionTable::grow() {

@@ -31,6 +31,9 @@ enum class Tier : std::uint8_t {
 
 const char* tierName(Tier tier);
 
+// Whether it answered for want of the manager: what it says may be another once that can be asked.
+constexpr bool isStandIn(Tier tier) { return tier == Tier::kStale || tier == Tier::kFallback; }
+
 // One answer. A failure has an empty path, its code in `failureCode` and its text in `message`.
 struct Resolution {
   std::string identifier;  // without file format arguments
@@ -83,6 +86,7 @@ class ResolutionTable {
   const Resolution* find(std::string_view identifier) const;
 
   // Adds answers. What already resolved stays as it is: an answer never changes under USD's feet.
+  // That the manager said the same as a stand-in is noted.
   void add(std::vector<Resolution>&& answers);
 
   // Replaces answers (a refresh). Returns those that now resolve to another path, those among them
@@ -117,6 +121,7 @@ class ResolutionTable {
   bool isLive(const Entry& entry) const;
   static const Entry* probe(const Slots& slots, std::size_t hash, std::string_view identifier);
   void put(Resolution&& answer, bool replaceResolved);
+  static const Entry* retired(const Entry* newest, const Resolution& answer);
   void noteMove(const Resolution& before, const Resolution& now);
   void grow();
 

@@ -347,8 +347,7 @@ Floating floatingIn(const ContextAnswers& answers) {
     if (answers.pins() != nullptr && answers.pins()->find(answer->identifier) != nullptr) {
       continue;
     }
-    const bool isSettled = answer->resolved() && answer->tier != bifrost::Tier::kStale &&
-                           answer->tier != bifrost::Tier::kFallback;
+    const bool isSettled = answer->resolved() && !bifrost::isStandIn(answer->tier);
     (isSettled ? floating.settled : floating.unsettled).push_back(answer->identifier);
   }
   return floating;

@@ -114,6 +114,45 @@ void aFailureThatCountsItselfCostsNoMemory() {
   expect(table.bytes() == bytes, "a failure that says something else each time is one failure");
 }
 
+Resolution from(bifrost::Tier tier, const std::string& name = {}) {
+  Resolution known = answer("a", "/1");
+  known.tier = tier;
+  known.name = name;
+  return known;
+}
+
+void aStandInIsConfirmed() {
+  ResolutionTable table(Freshness::kUntilRefreshed);
+  table.add(one(from(bifrost::Tier::kStale, "old")));
+  expect(table.replace(one(from(bifrost::Tier::kManager, "new"))).empty(), "nothing moved");
+  expect(table.find("a")->tier == bifrost::Tier::kManager && table.find("a")->name == "new",
+         "what the manager says after an outage is what there is to tell");
+  table.add(one(from(bifrost::Tier::kStale, "old")));
+  expect(table.find("a")->name == "new", "a stand-in that comes later changes nothing");
+  table.learn(one(from(bifrost::Tier::kStale, "old")));
+  table.add(one(from(bifrost::Tier::kManager, "new")));
+  expect(table.find("a")->tier == bifrost::Tier::kManager, "nor has it to wait for a refresh");
+}
+
+void whatComesAndGoesCostsNoMemory() {
+  ResolutionTable table(Freshness::kUntilRefreshed);
+  const auto outage = [&](int times) {
+    table.replace(one(from(bifrost::Tier::kStale, "old")));
+    table.replace(one(from(times % 2 == 0 ? bifrost::Tier::kManager : bifrost::Tier::kMemory)));
+    Resolution moved = from(bifrost::Tier::kManager);
+    moved.path = "/2";
+    moved.modified = times;
+    table.replace(one(std::move(moved)));
+  };
+  outage(0);
+  const std::size_t bytes = table.bytes();
+  for (int i = 1; i < 1000; ++i) {
+    outage(i);
+  }
+  expect(table.bytes() == bytes, "answers that take turns are as many as there are of them");
+  expect(table.find("a")->path == "/2" && table.size() == 1, "and the last one counts");
+}
+
 std::vector<std::string> sorted(std::vector<std::string> texts) {
   std::sort(texts.begin(), texts.end());
   return texts;
@@ -375,6 +414,8 @@ int main() {
   aFailureExpires();
   withoutContextAnswersExpire();
   aFailureThatCountsItselfCostsNoMemory();
+  aStandInIsConfirmed();
+  whatComesAndGoesCostsNoMemory();
   whatIsHeldIsWhatMayChange();
   whatARefreshLetGoIsHeldNoMore();
   readersAndWritersAtOnce();
