@@ -151,6 +151,9 @@ std::vector<std::string> partsOf(std::string_view reply, std::size_t count) {
 }
 
 std::string describe(PythonBridge::Outcome outcome) {
+  if (outcome == PythonBridge::Outcome::kInterrupted) {
+    return "it was interrupted [cancelled]";
+  }
   return outcome == PythonBridge::Outcome::kClosed
              ? "the process is ending; nothing can be published any more [unavailable]"
              : "Python, which publishes, can't be had or failed; see the warnings [unavailable]";

@@ -51,8 +51,12 @@ bool fill(PythonApi& api, void* library) {
          find(library, "PyBytes_AsStringAndSize", api.BytesData) &&
          find(library, "PyErr_Fetch", api.ErrFetch) &&
          find(library, "PyErr_NormalizeException", api.ErrNormalize) &&
-         find(library, "PyErr_Clear", api.ErrClear) && find(library, "PyObject_Str", api.Str) &&
-         find(library, "Py_DecRef", api.DecRef) && find(library, "Py_IncRef", api.IncRef) &&
+         find(library, "PyErr_Clear", api.ErrClear) &&
+         find(library, "PyErr_ExceptionMatches", api.ErrMatches) &&
+         find(library, "PyErr_SetInterrupt", api.SetInterrupt) &&
+         find(library, "PyExc_KeyboardInterrupt", api.KeyboardInterrupt) &&
+         find(library, "PyObject_Str", api.Str) && find(library, "Py_DecRef", api.DecRef) &&
+         find(library, "Py_IncRef", api.IncRef) &&
          find(library, "PyCFunction_NewEx", api.FunctionNew) &&
          find(library, "PyRun_SimpleString", api.RunString);
 }

@@ -39,6 +39,9 @@ struct PythonApi {
   decltype(&::PyErr_Fetch) ErrFetch;
   decltype(&::PyErr_NormalizeException) ErrNormalize;
   decltype(&::PyErr_Clear) ErrClear;
+  decltype(&::PyErr_ExceptionMatches) ErrMatches;
+  decltype(&::PyErr_SetInterrupt) SetInterrupt;
+  decltype(&::PyExc_KeyboardInterrupt) KeyboardInterrupt;
   decltype(&::PyObject_Str) Str;
   decltype(&::Py_DecRef) DecRef;
   decltype(&::Py_IncRef) IncRef;

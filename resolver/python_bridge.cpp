@@ -174,8 +174,13 @@ class Object {
   PyObject* object_;
 };
 
-// Takes the pending exception away and returns its text.
+// Whether the pending exception is Ctrl-C: Python raises it on its main thread.
+bool isInterrupt(const PythonApi& api) { return api.ErrMatches(*api.KeyboardInterrupt) != 0; }
+
+// Takes the pending exception away and returns its text. Ctrl-C nobody takes away: it is raised
+// anew as soon as Python runs on its main thread again.
 std::string takeError(const PythonApi& api) {
+  const bool isInterrupted = isInterrupt(api);
   PyObject* type = nullptr;
   PyObject* value = nullptr;
   PyObject* traceback = nullptr;
@@ -194,6 +199,9 @@ std::string takeError(const PythonApi& api) {
   std::string message = nameText != nullptr ? nameText : "an exception";
   message += std::string(": ") + (valueText != nullptr ? valueText : "");
   api.ErrClear();
+  if (isInterrupted) {
+    api.SetInterrupt();
+  }
   return message;
 }
 
@@ -446,7 +454,7 @@ void shutDownOwnInterpreter() {
 
 Object importBridge(const PythonApi& api) {
   Object module(api, api.ImportModule(kModule));
-  if (!module) {
+  if (!module && !isInterrupt(api)) {
     api.ErrClear();
     addPackageFolders(api, /*isOwn=*/false);  // an application's, which doesn't know the package
     return {api, api.ImportModule(kModule)};
@@ -545,10 +553,10 @@ PythonBridge::Outcome PythonBridge::call(const char* function,
     watchExit(*api);
     bridge.wanted.store(true);
     const Object module = importBridge(*api);
-    if (!module) {
+    if (!module && !isInterrupt(*api)) {
       outcome = Outcome::kUnavailable;
       bridge.importAgainAt.store(monotonicNow() + kImportAgainAfter_s);
-    } else {
+    } else if (module) {
       hookPythonExit(*api);
       bridge.crossings.fetch_add(1);
       const Object callable(*api, api->GetAttr(module.get(), function));
@@ -559,6 +567,7 @@ PythonBridge::Outcome PythonBridge::call(const char* function,
       }
     }
     if (outcome != Outcome::kAnswered) {
+      outcome = isInterrupt(*api) ? Outcome::kInterrupted : outcome;
       error = takeError(*api);
     }
   }

@@ -32,6 +32,7 @@ class PythonBridge {
     kAnswered,     // the function returned; its reply was handed over
     kUnavailable,  // there is no Python, no bridge in it, or a second one asks; said once
     kFailed,       // the function raised; said once for each kind of error
+    kInterrupted,  // by Ctrl-C, which comes through behind the call
     kClosed,       // Python is on its way out, or was never coming
   };
 

@@ -35,6 +35,7 @@ namespace {
 // How long a failure of the bridge itself counts as the answer, so that a herd does not repeat it.
 constexpr double kBridgeFailureLasts_s = 1.0;
 constexpr std::chrono::seconds kFlightPatience{120};
+constexpr const char* kAhead = "ahead";  // of what composition has opened (`resolve` in bridge.py)
 // Longer than Ar takes from one of a refresh's calls to the next (`Refreshed`).
 constexpr double kRefreshLasts_s = 1.0;
 
@@ -259,16 +260,15 @@ bool isLayer(const Resolution& answer) {
   return !answer.templated && bifrost::isReadableLayer(answer.path);
 }
 
-// Asks the bridge for *identifiers* and adds what it answers to the table. Returns the layer files
-// whose references nobody has asked for yet.
-std::vector<std::string> fill(ContextAnswers& answers, const std::vector<std::string>& identifiers,
-                              const std::string& known) {
-  std::vector<std::string> layers;
+// Asks the bridge for *identifiers* and adds what it answers to the table. Of these, *layers* takes
+// the layer files whose references nobody has asked for yet.
+PythonBridge::Outcome fill(ContextAnswers& answers, const std::vector<std::string>& identifiers,
+                           const std::string& known, std::vector<std::string>* layers) {
   const auto take = [&](std::string_view reply) {
     bifrost::Answers fresh = decoded(reply);
     for (const Resolution& answer : fresh.resolutions) {
       if (!fresh.isComplete && isLayer(answer)) {
-        layers.push_back(answer.path);
+        layers->push_back(answer.path);
       }
     }
     TF_DEBUG(BIFROST_BRIDGE)
@@ -276,9 +276,8 @@ std::vector<std::string> fill(ContextAnswers& answers, const std::vector<std::st
              fresh.resolutions.size(), fresh.isComplete ? " (all there is)" : "", reply.size());
     answers.table().add(std::move(fresh.resolutions));
   };
-  PythonBridge::get().call("resolve",
-                           {answers.policy(), answers.root(), joined(identifiers), known}, take);
-  return layers;
+  return PythonBridge::get().call(
+      "resolve", {answers.policy(), answers.root(), joined(identifiers), known}, take);
 }
 
 // The references that the layer files at *paths* hold. Without the GIL, though it may be held: a
@@ -304,14 +303,18 @@ std::vector<std::string> unknownReferences(const ContextAnswers& answers,
 }
 
 // Asks for *breadth*, and then, breadth by breadth, for what the layers that it resolved to name: a
-// manager that can't say what a shot needs is asked as often as the shot has levels.
-void askAhead(ContextAnswers& answers, std::vector<std::string> breadth) {
+// manager that can't say what a shot needs is asked as often as the shot has levels. Returns what
+// became of the first question.
+PythonBridge::Outcome askAhead(ContextAnswers& answers, std::vector<std::string> breadth) {
+  auto first = PythonBridge::Outcome::kAnswered;
   std::string known = std::to_string(answers.table().size());
   std::set<std::string> asked;
   while (!breadth.empty()) {
     asked.insert(breadth.begin(), breadth.end());
-    const std::vector<std::string> layers = fill(answers, breadth, known);
-    known = "ahead";
+    std::vector<std::string> layers;
+    const PythonBridge::Outcome outcome = fill(answers, breadth, known, &layers);
+    first = known == kAhead ? first : outcome;
+    known = kAhead;
     breadth.clear();
     for (std::string& reference : unknownReferences(answers, layers)) {
       if (asked.count(reference) == 0) {
@@ -319,6 +322,7 @@ void askAhead(ContextAnswers& answers, std::vector<std::string> breadth) {
       }
     }
   }
+  return first;
 }
 
 // Asks for what the layers name that *moved* resolve to now: another version may need other
@@ -397,16 +401,19 @@ void noteRefreshed(const ContextAnswers& answers) {
   lastRefreshed = {&answers, repeats, bifrost::monotonicNow() + kRefreshLasts_s};
 }
 
-// Asks the bridge for one identifier; whatever happens, the table has an answer for it afterwards.
+// Asks the bridge for one identifier. Whatever happens, the table has an answer for it afterwards:
+// but if somebody pressed Ctrl-C, which says nothing of it.
 void ask(ContextAnswers& answers, const std::string& identifier) {
   TF_DEBUG(BIFROST_RESOLVE)
       .Msg("BIFROST_RESOLVE: miss %s in (%s) %s\n", bifrost::printable(identifier).c_str(),
            answers.policy().c_str(), bifrost::printable(answers.root()).c_str());
-  if (answers.isUnbound()) {
-    // With no context bound there is no opening that more could be known of.
-    fill(answers, {identifier}, "unbound");
-  } else {
-    askAhead(answers, {identifier});
+  std::vector<std::string> layers;
+  // With no context bound there is no opening that more could be known of.
+  const PythonBridge::Outcome outcome = answers.isUnbound()
+                                            ? fill(answers, {identifier}, "unbound", &layers)
+                                            : askAhead(answers, {identifier});
+  if (outcome == PythonBridge::Outcome::kInterrupted) {
+    return;
   }
   if (answers.table().find(identifier) == nullptr) {
     Resolution nothing;

@@ -131,6 +131,56 @@ def test_a_process_comes_to_its_end_in_mid_resolve(
         assert (0, expected) == (done.returncode, done.stdout), f"--seed {number}: {done.stderr}"
 
 
+INTERRUPTED = """
+import os, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from bifrost.usd import stage
+stage.warm()
+from pxr import Ar, Usd
+how, root, reference = sys.argv[1:]
+resolver = Ar.GetResolver()
+resolver.Resolve(".")
+calls = {
+    "resolve": lambda: resolver.Resolve(reference),
+    "stage": lambda: Usd.Stage.Open(root),
+    "context": lambda: resolver.CreateDefaultContextForAsset(root),
+}
+def interrupt():
+    while not stage.resolver_stats()["crossings"]:
+        pause.wait(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+pause = threading.Event()
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    calls[how]()
+    pause.wait(10)
+    print("nobody heard of it")
+except KeyboardInterrupt:
+    print("interrupted")
+print(resolver.Resolve(reference))
+"""
+
+
+@pytest.mark.parametrize("how", ["resolve", "stage", "context"])
+def test_ctrl_c_comes_through_a_resolve(
+    how: str, run_python, files: Path, sleeping_manager: dict[str, str], tmp_path: Path
+) -> None:
+    """
+    Behind the call of OpenUSD's, which knows no exceptions of Python; and nothing failed by it.
+    """
+    root = tmp_path / "root.usda"
+    root.write_text(layer(references=("bal:///leaf0.usda",)))
+    slow = bal.install(tmp_path, {"leaf0.usda": files / "leaf0.usda"}, latency_ms=2000)
+
+    done = run_python(
+        INTERRUPTED, how, root, "bal:///leaf0.usda", env={**sleeping_manager, **slow},
+        limit_s=LIMIT_S,
+    )  # fmt: skip
+
+    assert ["interrupted", str(files / "leaf0.usda")] == done.stdout.splitlines()
+    assert "KeyboardInterrupt" not in done.stderr
+
+
 SECOND_INTERPRETER = """
 import sys, threading
 import _xxsubinterpreters as interpreters
