@@ -2,6 +2,7 @@
 #include "resolver.h"
 
 #include <algorithm>
+#include <cctype>
 #include <memory>
 #include <set>
 #include <string_view>
@@ -236,6 +237,21 @@ const std::vector<std::string>& ownSchemes() {
     return found;
   }();
   return *schemes;
+}
+
+// Whether *assetPath* has one of them, in whatever case.
+bool hasOwnScheme(std::string_view assetPath) {
+  const std::string_view scheme = assetPath.substr(0, assetPath.find(':'));
+  const auto isSame = [](char one, char other) {
+    return std::tolower(static_cast<unsigned char>(one)) ==
+           std::tolower(static_cast<unsigned char>(other));
+  };
+  return scheme.size() < assetPath.size() &&
+         std::any_of(
+             ownSchemes().begin(), ownSchemes().end(),
+             [&](const std::string& own) {
+               return std::equal(own.begin(), own.end(), scheme.begin(), scheme.end(), isSame);
+             });
 }
 
 bifrost::Answers decoded(std::string_view reply) {
@@ -642,6 +658,9 @@ bool BifrostResolver::_IsContextDependentPath(const std::string& assetPath) cons
 }
 
 std::string BifrostResolver::_GetExtension(const std::string& assetPath) const {
+  if (!hasOwnScheme(assetPath)) {
+    return TfGetExtension(assetPath);  // of a file inside a package that a reference names
+  }
   const bool isCreated = bifrost::noteExtension(assetPath);
   return guarded("GetExtension", std::string{}, [&] {
     const Identifier own(assetPath);

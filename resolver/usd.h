@@ -28,6 +28,7 @@
 #include <pxr/base/plug/registry.h>
 #include <pxr/base/tf/debug.h>
 #include <pxr/base/tf/diagnostic.h>
+#include <pxr/base/tf/pathUtils.h>
 #include <pxr/base/tf/registryManager.h>
 #include <pxr/base/vt/dictionary.h>
 #include <pxr/base/vt/value.h>
@@ -66,6 +67,7 @@
 #include <pxr/plug/registry.h>
 #include <pxr/tf/debug.h>
 #include <pxr/tf/diagnostic.h>
+#include <pxr/tf/pathUtils.h>
 #include <pxr/tf/registryManager.h>
 #include <pxr/vt/dictionary.h>
 #include <pxr/vt/value.h>

@@ -266,6 +266,21 @@ print({value(stage, "/p%d/p0" % i) for i in range(40)}, bifrost_stage.resolver_s
     assert ["{'new'} 2"] == lines
 
 
+def test_the_extension_of_a_packaged_file_is_its_own(run) -> None:
+    """
+    OpenUSD asks us for it, by its path in the package that a reference names: that is no reference.
+    """
+    lines = run(
+        """
+for inner in ("0/v#1.png", "a/B.PNG", "a?b.usda", "a.usda[b.Jpg]", "a"):
+    packages = "bifrost:///assets/x.usdz", "BIFROST:///assets/x.usdz", "/x.usdz"
+    print(*(resolver.GetExtension(f"{package}[{inner}]") for package in packages))
+"""
+    )
+
+    assert ["png png png", "PNG PNG PNG", "usda usda usda", "Jpg Jpg Jpg", "  "] == lines
+
+
 def test_t6_a_resolved_path_is_a_file_and_the_same_bytes_each_time(show: Show, run) -> None:
     """
     Byte-stable file paths; a reference with nothing behind it resolves to nothing, not to itself.
