@@ -289,6 +289,7 @@ class AssetWriter final : public ArWritableAsset {
 
   bool publish(const std::string& file) {
     std::vector<std::string> parts;
+    const std::shared_ptr<void> asking = who_.asking();
     const auto outcome =
         PythonBridge::get().callAside("publish", {who_.policy, path_, file},
                                       [&](std::string_view reply) { parts = partsOf(reply, 3); });

@@ -32,6 +32,8 @@ BIFROST_USD_USING
 struct WritingFor {
   std::string policy;     // of the context that was bound when the asset was opened
   bool isFrozen = false;  // whether pins are all that may answer there
+  // Held from before the bridge is asked until *learn* has returned.
+  std::function<std::shared_ptr<void>()> asking;
   // Takes what the bridge answers for the references that mean something else after a publish.
   std::function<void(std::string_view)> learn;
 };

@@ -111,6 +111,7 @@ void ContextAnswers::forgetFlights() {
   const std::lock_guard<std::mutex> lock(flightsMutex());
   for (const auto& answers : all()) {
     answers->flights_.clear();
+    answers->asksEnded_.store(answers->asksBegun_.load());
   }
 }
 

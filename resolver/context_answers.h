@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -53,6 +54,35 @@ class ContextAnswers : public std::enable_shared_from_this<ContextAnswers> {
   // True for the first caller only: reading ahead is done once for each root that is opened.
   bool claimPreparation() { return !prepared_.exchange(true); }
 
+  // Made before the bridge is asked for what these answers will hold, and gone when they hold it.
+  class Asking {
+   public:
+    explicit Asking(ContextAnswers& answers) : answers_(answers) {
+      answers_.asksBegun_.fetch_add(1);
+    }
+    ~Asking() { answers_.asksEnded_.fetch_add(1); }
+    Asking(const Asking&) = delete;
+    Asking& operator=(const Asking&) = delete;
+
+   private:
+    ContextAnswers& answers_;
+  };
+
+  // Whether nobody has been asking since this was made: what was answered before is in the table.
+  class Quiet {
+   public:
+    explicit Quiet(const ContextAnswers& answers)
+        : answers_(answers),
+          begun_(answers.asksBegun_.load()),
+          wasQuiet_(answers.asksEnded_.load() >= begun_) {}
+    bool was() const { return wasQuiet_ && answers_.asksBegun_.load() == begun_; }
+
+   private:
+    const ContextAnswers& answers_;
+    const std::uint64_t begun_;
+    const bool wasQuiet_;
+  };
+
   // Makes concurrent misses for one identifier share one flight. The first caller runs *ask*; the
   // others wait for it at most *patience* and return false when it took longer. No lock is held
   // while *ask* runs. The waiting is done inside *withoutGil*, which must release the GIL if it is
@@ -79,6 +109,8 @@ class ContextAnswers : public std::enable_shared_from_this<ContextAnswers> {
   ResolutionTable table_;
   std::atomic<bool> prepared_{false};
   std::atomic<bool> isReplaced_{false};
+  std::atomic<std::uint64_t> asksBegun_{0};
+  std::atomic<std::uint64_t> asksEnded_{0};
   std::unordered_map<std::string, std::shared_ptr<Flight>> flights_;
 };
 

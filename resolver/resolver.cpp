@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string_view>
@@ -36,6 +37,7 @@ namespace {
 // How long a failure of the bridge itself counts as the answer, so that a herd does not repeat it.
 constexpr double kBridgeFailureLasts_s = 1.0;
 constexpr std::chrono::seconds kFlightPatience{120};
+constexpr const char* kReplacing = "replacing";  // a flight, and no reference: those have a scheme
 constexpr const char* kAhead = "ahead";  // of what composition has opened (`resolve` in bridge.py)
 // Longer than Ar takes from one of a refresh's calls to the next (`Refreshed`).
 constexpr double kRefreshLasts_s = 1.0;
@@ -292,6 +294,7 @@ PythonBridge::Outcome fill(ContextAnswers& answers, const std::vector<std::strin
              fresh.resolutions.size(), fresh.isComplete ? " (all there is)" : "", reply.size());
     answers.table().add(std::move(fresh.resolutions));
   };
+  const ContextAnswers::Asking asking(answers);
   return PythonBridge::get().call(
       "resolve", {answers.policy(), answers.root(), joined(identifiers), known}, take);
 }
@@ -374,16 +377,42 @@ Floating floatingIn(const ContextAnswers& answers) {
 }
 
 // What the bridge answers anew for what floats; nothing where that can't be another.
+//
+// The bridge notes up to which change everything is true then. An answer that it gave to somebody
+// else, and that was not in the table to be asked for again, may be older.
 std::vector<Resolution> askedAnew(const ContextAnswers& answers) {
   std::vector<Resolution> fresh;
+  const ContextAnswers::Quiet quiet(answers);
   const Floating floating = isFrozen(answers) ? Floating{} : floatingIn(answers);
   if (!floating.settled.empty() || !floating.unsettled.empty()) {
     PythonBridge::get().call(
         "refresh",
         {answers.policy(), answers.root(), joined(floating.settled), joined(floating.unsettled)},
         [&](std::string_view reply) { fresh = std::move(decoded(reply).resolutions); });
+    if (!quiet.was()) {
+      PythonBridge::get().call("hold_back", {answers.policy(), answers.root()},
+                               [](std::string_view) {});
+    }
   }
   return fresh;
+}
+
+// Runs *work* while no other thread replaces answers of this context: who asked first must not be
+// who replaces last. No lock is held meanwhile.
+void replacing(ContextAnswers& answers, const std::function<void()>& work) {
+  bool isDone = PythonBridge::isInside();  // where nobody may be waited for
+  if (isDone) {
+    work();
+  }
+  while (!isDone) {
+    const auto alone = [&] {
+      isDone = true;
+      work();
+    };
+    if (!answers.shareFlight(kReplacing, alone, PythonBridge::waitWithoutGil, kFlightPatience)) {
+      alone();
+    }
+  }
 }
 
 // What this thread refreshed last. Ar calls `RefreshContext` once for each scheme that a resolver
@@ -639,7 +668,8 @@ void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
     }
     PythonBridge::readEnvironment();
     unboundAnswers().table().expireFloating();
-    const std::vector<bifrost::Move> moved = answers.table().replace(askedAnew(answers));
+    std::vector<bifrost::Move> moved;
+    replacing(answers, [&] { moved = answers.table().replace(askedAnew(answers)); });
     TF_DEBUG(BIFROST_CONTEXT)
         .Msg("BIFROST_CONTEXT: refreshed %s: %zu moved\n", own->text().c_str(), moved.size());
     if (!moved.empty()) {
@@ -743,10 +773,20 @@ bifrost::WritingFor BifrostResolver::writingFor() const {
   ContextAnswers& answers = currentAnswers();
   const auto learn = [answers = answers.shared_from_this()](std::string_view reply) {
     const ArCall call;
-    answers->table().learn(std::move(decoded(reply).resolutions));
+    replacing(*answers, [&] { answers->table().learn(std::move(decoded(reply).resolutions)); });
     unboundAnswers().table().expireFloating();
   };
-  return {answers.policy(), isFrozen(answers), learn};
+  const auto asking = [answers = answers.shared_from_this()]() -> std::shared_ptr<void> {
+    // With the answers that it is about.
+    struct Held {
+      explicit Held(std::shared_ptr<ContextAnswers> about)
+          : answers(std::move(about)), asking(*answers) {}
+      const std::shared_ptr<ContextAnswers> answers;
+      const ContextAnswers::Asking asking;
+    };
+    return std::make_shared<Held>(answers);
+  };
+  return {answers.policy(), isFrozen(answers), asking, learn};
 }
 
 // The file that *resolvedPath*, a reference, is known to resolve to now; empty for none.

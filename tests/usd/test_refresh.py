@@ -225,6 +225,47 @@ host.refresh(stage)
     assert ["3"] == lines
 
 
+def test_a_change_that_came_before_an_answer_was_in_the_table_is_not_lost(show: Show, run) -> None:
+    """
+    Another thread refreshes between the bridge's answer and the table's, and hears of a newer version.
+    """
+    references = [show.publish(name, layer(value="1")) for name in ("other.usda", "hero.usda")]
+    root = show.root("root.usda", references[0])
+
+    lines = run(
+        """
+import threading
+from bifrost.usd import bridge
+reference, (root, folder) = sys.argv[1], sys.argv[2:]
+resolver = Ar.GetResolver()
+context = resolver.CreateDefaultContextForAsset(root)
+def resolved():
+    with Ar.ResolverContextBinder(context):
+        return resolver.Resolve(reference).GetPathString().split("/")[-2]
+def refresh():
+    current().invalidate([Show(Path(folder)).publish("hero.usda", layer(value="2"))])
+    resolver.RefreshContext(context)
+resolve = bridge.resolve
+def answered(*arguments):
+    reply = resolve(*arguments)
+    thread = threading.Thread(target=refresh)
+    thread.start()
+    thread.join()
+    return reply
+bridge.resolve = answered
+before = resolved()
+bridge.resolve = resolve
+resolver.RefreshContext(context)
+print(before, resolved())
+""",
+        references[1],
+        root,
+        show.folder,
+    )
+
+    assert ["v1 v2"] == lines
+
+
 def test_a_root_opened_by_reference_that_moved_wants_to_be_opened_again(show: Show, run) -> None:
     """
     OpenUSD gives a stage no other root; the result says so.

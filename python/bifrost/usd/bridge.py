@@ -60,7 +60,8 @@ class Bridge:
         self._lock = threading.Lock()
         self._leaders: dict[str, tuple[str, float, float]] = {}
         # For each context up to which change what it holds is true, in the numbers of which caches.
-        self._true_at: dict[tuple[str, str], tuple[TieredCache, int]] = {}
+        # And up to which it was before its last refresh, where that is known.
+        self._true_at: dict[tuple[str, str], tuple[TieredCache, int, int | None]] = {}
         self._failed: dict[str, tuple[str, ...]] = {}
 
     @property
@@ -116,9 +117,11 @@ class Bridge:
         with self._lock:
             if len(self._true_at) >= _MOST_REMEMBERED:
                 self._true_at.clear()
-            of, number = self._true_at.get(context, (tiers, sequence))
+            of, number, before = self._true_at.get(context, (tiers, sequence, None))
             # An earlier context of the same value may be long gone: then this asks for too much, once.
-            self._true_at[context] = (tiers, min(number, sequence) if of is tiers else sequence)
+            if of is not tiers:
+                number, before = sequence, None
+            self._true_at[context] = (tiers, min(number, sequence), before)
 
     def _answered(
         self, who: ContextSnapshot, policy: str, root: str, identifiers: list[str], known: str
@@ -159,17 +162,29 @@ class Bridge:
         outdated, sequence = self._outdated(context, settled)
         identifiers = [*outdated, *filter(None, unsettled.split("\0"))]
         answers = self._refreshed(who, root, identifiers) if identifiers else {}
-        if all(reference in answers for reference in outdated):
-            with self._lock:
-                self._true_at[context] = (tiers, sequence)
+        is_whole = all(reference in answers for reference in outdated)
+        with self._lock:
+            of, number, _ = self._true_at.get(context, (None, 0, None))
+            before = number if of is tiers else None
+            if is_whole:
+                self._true_at[context] = (tiers, sequence, before)
+            elif before is not None:
+                self._true_at[context] = (tiers, before, before)
         return self._encoded(answers.items(), start)
+
+    def hold_back(self, policy: str, root: str) -> None:
+        """Take a context for as true as before its last refresh, which knew nothing of some answers."""
+        with self._lock:
+            tiers, number, before = self._true_at.pop((policy, root), (None, 0, None))
+            if tiers is not None and before is not None:
+                self._true_at[policy, root] = (tiers, min(number, before), before)
 
     def _outdated(self, context: tuple[str, str], settled: str) -> tuple[list[str], int]:
         """Return those of *settled* that may be another by now; and up to which change that is known."""
         tiers = self.session.tiers
         is_heard = self.session.uses_own_catalogue and self.session.follow_within(LOOK_S)
         sequence = tiers.sequence()
-        of, number = self._true_at.get(context, (None, 0))
+        of, number, _ = self._true_at.get(context, (None, 0, None))
         names: Names | None = None
         if is_heard and of is tiers:
             changed = () if number == sequence else tiers.invalidations.invalidated_since(number)
@@ -373,6 +388,12 @@ def resolve(policy: str, root: str, identifiers: str, known: str) -> bytes:
 def refresh(policy: str, root: str, settled: str, unsettled: str) -> bytes:
     """Answer anew for what floats; both are joined by NUL."""
     return _bridge().refresh(policy, root, settled, unsettled)
+
+
+def hold_back(policy: str, root: str) -> bytes:
+    """Take back what the last refresh noted: answers were on their way into the table meanwhile."""
+    _bridge().hold_back(policy, root)
+    return b""
 
 
 def root_settings(root: str) -> bytes:
