@@ -263,6 +263,38 @@ def test_a_package_that_is_referenced_comes_along_as_it_is(show: Show, tmp_path:
     assert (["inner", "inner"], ()) == (values, made.left)
 
 
+def test_what_a_materialx_document_names_comes_along(show: Show, tmp_path: Path) -> None:
+    """
+    Whether or not USD can read it, and to the same places beside it; pins have it, too.
+    """
+    folder = tmp_path / "materials"
+    (folder / "tex").mkdir(parents=True)
+    for name in ("wood.png", "t.1001.png", "t.1002.png"):
+        (folder / "tex" / name).write_bytes(name.encode())
+    (folder / "mat.mtlx").write_text(
+        """<?xml version="1.0"?>
+<materialx version="1.38" fileprefix="tex/">
+  <image name="i"><input name="file" type="filename" value="wood.png"/></image>
+  <image name="j"><input name="file" type="filename" value="t.&lt;UDIM&gt;.png"/></image>
+  <image name="k"><input name="file" type="filename" value="gone.png"/></image>
+</materialx>
+"""
+    )
+    root = show.root("root.usda")
+    root.write_text('#usda 1.0\ndef "a"\n{\n    asset m = @../materials/mat.mtlx@\n}\n')
+    pins = UsdPinCalls().pin_usd(root, tmp_path / "pins.json")
+
+    made = localize(str(root), tmp_path / "out")
+
+    copies = {each.name: each for each in (tmp_path / "out").rglob("*") if each.is_file()}
+    assert {"root.usda", "mat.mtlx", "wood.png", "t.1001.png", "t.1002.png"} == copies.keys()
+    assert copies["mat.mtlx"].parent / "tex" == copies["wood.png"].parent
+    assert ["gone.png"] == [Path(each.path).name for each in made.left]
+    assert {"root.usda", "mat.mtlx", "wood.png", "t.<UDIM>.png"} == {
+        Path(each.path).name for each in pins.files
+    }
+
+
 def test_crate_stays_crate_and_text_stays_text(show: Show, tmp_path: Path) -> None:
     """
     Also under the extension that both share.

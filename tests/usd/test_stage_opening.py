@@ -133,7 +133,8 @@ def test_a_bare_path_is_looked_for_beside_the_root_in_any_context(show: Show, ru
 
     seen = run(
         """
-plain = host.open_usd_stage(sys.argv[1])
+from pathlib import Path
+plain = host.open_usd_stage(Path(sys.argv[1]))
 given = host.open_usd_stage(sys.argv[1], context=Context(version="latest"))
 show(values=[value(plain), value(given)])
 """,

@@ -73,7 +73,7 @@ class UsdLayerCalls(Asking):
     @recorded
     def open_usd_stage(
         self,
-        asset_uri: str,
+        asset_uri: str | os.PathLike[str],
         *,
         context: Context | None = None,
         load: Any = "all",
@@ -158,11 +158,12 @@ class UsdLayerCalls(Asking):
 
         return refresh(stage)
 
-    def _root(self, asset_uri: str, context: Context | None) -> tuple[str, str]:
+    def _root(self, asset_uri: str | os.PathLike[str], context: Context | None) -> tuple[str, str]:
         """Return what to open, and its file; files are made absolute."""
         from bifrost.usd.folder import is_uri
         from bifrost.usd.stage_opening import pinned_root
 
+        asset_uri = os.fspath(asset_uri)
         if not is_uri(asset_uri):
             path = os.path.abspath(asset_uri)  # noqa: PTH100  USD leaves links alone
             return path, path

@@ -25,7 +25,7 @@ class UsdPinCalls(Asking):
     @recorded
     def pin_usd(
         self,
-        root: str,
+        root: FilePath,
         path: FilePath | None = None,
         *,
         selected_variants: bool = False,
@@ -45,7 +45,9 @@ class UsdPinCalls(Asking):
         """
         from bifrost.usd.pinning import pin
 
-        pins = pin(root, self.session, context=context, selected_variants=selected_variants)
+        pins = pin(
+            os.fspath(root), self.session, context=context, selected_variants=selected_variants
+        )
         if path is not None:
             pins.save(path)
         return pins
@@ -87,7 +89,7 @@ class UsdPinCalls(Asking):
 
     @recorded
     def localize_usd(
-        self, root: str, directory: FilePath, *, context: Context | None = None
+        self, root: FilePath, directory: FilePath, *, context: Context | None = None
     ) -> Localized:
         """
         Copy *root*, a file or an entity reference, and all that it reaches into *directory*, with plain
@@ -101,11 +103,11 @@ class UsdPinCalls(Asking):
         """
         from bifrost.usd.localizing import localize
 
-        return localize(root, directory, self.session, context=context)
+        return localize(os.fspath(root), directory, self.session, context=context)
 
     @recorded
     def package_usd(
-        self, root: str, path: FilePath, *, context: Context | None = None
+        self, root: FilePath, path: FilePath, *, context: Context | None = None
     ) -> Localized:
         """
         Write *root* and all that it reaches into a usdz package, as `localize_usd` would lay it out.
@@ -118,4 +120,4 @@ class UsdPinCalls(Asking):
         """
         from bifrost.usd.localizing import package
 
-        return package(root, path, self.session, context=context)
+        return package(os.fspath(root), path, self.session, context=context)

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
-from xml.etree import ElementTree as ET
 
 from pxr import Sdf, Tf
 
@@ -28,6 +27,7 @@ from bifrost import looking
 from bifrost.catalogue import Dependency
 from bifrost.errors import BifrostError
 from bifrost.model.entity_reference import is_asset_reference, parse
+from bifrost.usd import materialx
 from bifrost.usd.arcs import AssetPathUse, Kind, asset_paths, is_expression
 from bifrost.usd.file_checks import check, is_usd, no_usd
 from bifrost.usd.folder import UDIM, is_uri, split_path
@@ -42,8 +42,6 @@ Read = Callable[[str], Sdf.Layer | None]
 _TILE: Final = "1(?:0(?:0[1-9]|[1-9][0-9])|100)"
 """1001 to 1100, the tiles that `UsdShadeUdimUtils` looks for."""
 _FRAME: Final = "-?[0-9]+"
-_MATERIALX: Final = "mtlx"
-_INCLUDE: Final = "{http://www.w3.org/2001/XInclude}include"
 _SEARCH_PATH: Final = "PXR_AR_DEFAULT_SEARCH_PATH"
 
 
@@ -216,8 +214,9 @@ class _Walk:
         )
 
     def _uses(self, named: Named) -> list[AssetPathUse]:
-        if extension(named.path) == _MATERIALX:
-            return _materialx_paths(os.path.join(os.path.dirname(self.path), named.path))
+        if extension(named.path) == materialx.EXTENSION:
+            names = materialx.file_names(os.path.join(os.path.dirname(self.path), named.path))
+            return [AssetPathUse(each, Kind.ATTRIBUTE) for each in names]
         # What the layers of a package name is in the package.
         if not is_usd(named.path) or extension(named.path) == PACKAGE:
             return []
@@ -306,25 +305,6 @@ class _Walk:
     def _lose(self, use: AssetPathUse, layer: str, why: Why, leads_to: str | Exception) -> None:
         text = reason(leads_to) if isinstance(leads_to, Exception) else leads_to
         self._loose[Loose(layer, use.path, use.kind, why, text)] = None
-
-
-def _materialx_paths(path: str) -> list[AssetPathUse]:
-    """Return the file names in a MaterialX document, which no USD layer is where USD lacks it."""
-    try:
-        root = ET.parse(path).getroot()  # noqa: S314  expat bounds what entities grow to
-    except (OSError, ET.ParseError, ValueError):
-        return []
-    found: dict[str, None] = {}
-    waiting = [(root, "")]
-    for element, prefix in waiting:
-        prefix = prefix + element.get("fileprefix", "")
-        value = element.get("value", "") if element.get("type") == "filename" else ""
-        if value:
-            found[prefix + value] = None
-        elif element.tag == _INCLUDE and element.get("href"):
-            found[element.get("href", "")] = None
-        waiting += [(child, prefix) for child in element]
-    return [AssetPathUse(each, Kind.ATTRIBUTE) for each in found]
 
 
 def copies(contents: Contents, into: str | os.PathLike[str]) -> Iterable[tuple[str, str]]:

@@ -22,7 +22,8 @@ from bifrost.model.reply import Failure
 from bifrost.model.resolution import Resolution
 from bifrost.model.roots import SETTING
 from bifrost.session import Session, current
-from bifrost.usd.arcs import asset_paths, is_expression
+from bifrost.usd import materialx
+from bifrost.usd.arcs import Kind, asset_paths, is_expression
 from bifrost.usd.contexts import in_force
 from bifrost.usd.file_checks import hangs, no_usd, why_not
 from bifrost.usd.folder import UDIM, has_tiles, is_uri, split_path
@@ -162,18 +163,26 @@ def _file(path: str, use: Use, holds: Callable[[str], bool] | None) -> Found:
 
 
 def _read(found: Found, read: Reading) -> tuple[Found, dict[str, Use]]:
-    """Return *found* and what it names, if it is a layer; else a problem in it."""
+    """Return *found* and what it names, if it is a layer or a MaterialX document; else a problem in it."""
     path = found.path
-    if (
-        extension(path) == PACKAGE
-        or extension(path) not in Sdf.FileFormat.FindAllFileFormatExtensions()
-    ):
+    kind = extension(path)
+    if kind == PACKAGE:
         return found, {}
+    if kind not in Sdf.FileFormat.FindAllFileFormatExtensions():
+        is_document = kind == materialx.EXTENSION
+        return found, _named_in_document(path) if is_document else {}
     try:
         layer = layer_below(path)
     except AssetException as error:
         return replace(found, problem=why_not(error), hangs=hangs(error)), {}
     return found, {name: Use(kind, path) for name, kind in read(layer).items()}
+
+
+def _named_in_document(path: str) -> dict[str, Use]:
+    here = os.path.dirname(path)  # noqa: PTH120 - by its text, as USD anchors paths
+    names = materialx.file_names(path)
+    places = (each if is_uri(each) else os.path.normpath(f"{here}/{each}") for each in names)
+    return {each: Use(Kind.ATTRIBUTE, path) for each in places}
 
 
 def _named(layer: Sdf.Layer) -> dict[str, str]:
