@@ -3,8 +3,9 @@
 // What the resolver reads of the process's environment, as a copy.
 //
 // Whoever sets a variable may move all of them while another thread reads. Python does so with the
-// GIL held: so they are read with the GIL held too, where a Python runs, and never by a resolve
-// that the table answers on a thread without it.
+// GIL held: so a resolve that the table answers, of which there are thousands on every thread,
+// reads them with the GIL held only. Making a context reads them in any case, once: nobody waits
+// for the GIL there, as whoever holds it may be waiting for that context.
 #pragma once
 
 #include <memory>
@@ -19,7 +20,7 @@ namespace bifrost {
 // Immutable. Any thread.
 class Environment {
  public:
-  // Reads it anew. With the GIL held where a Python runs (PythonBridge::readEnvironment).
+  // Reads it anew. For crossings into Python, and for making and refreshing contexts.
   static std::shared_ptr<const Environment> read();
 
   // Whether it was read.

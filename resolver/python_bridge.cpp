@@ -18,6 +18,7 @@
 
 #include "context_answers.h"
 #include "diagnostics.h"
+#include "environment.h"
 #include "pins.h"
 #include "python_api.h"
 
@@ -641,17 +642,6 @@ bool PythonBridge::withGil(const std::function<void()>& work) {
   const Gil gil(*api);
   work();
   return true;
-}
-
-std::shared_ptr<const Environment> PythonBridge::readEnvironment() {
-  std::shared_ptr<const Environment> environment;
-  const PythonApi* api = PythonApi::inProcess();
-  if (api == nullptr || api->IsInitialized() == 0) {
-    environment = Environment::read();
-  } else if (!withGil([&] { environment = Environment::read(); })) {
-    environment = Environment::last();
-  }
-  return environment;
 }
 
 bool PythonBridge::holdsGil() {

@@ -16,8 +16,6 @@
 #include <string>
 #include <string_view>
 
-#include "environment.h"
-
 namespace bifrost {
 
 class PythonBridge {
@@ -62,10 +60,6 @@ class PythonBridge {
   // Runs *work*, which does not throw, with the GIL held, and returns true; does nothing where no
   // Python runs, where it is on its way out, and on a thread of a second interpreter.
   static bool withGil(const std::function<void()>& work);
-
-  // The environment, read anew with the GIL held: where it may be waited for, so with no lock held.
-  // As it was read last where Python is on its way out, and on a thread of a second interpreter.
-  static std::shared_ptr<const Environment> readEnvironment();
 
   // Whether this thread holds the GIL of the first interpreter. Cheap: for resolves.
   static bool holdsGil();

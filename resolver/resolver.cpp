@@ -159,7 +159,7 @@ ContextAnswers& unboundAnswers() {
   Unbound& own = ownUnbound();
   bool isNew = own.answers == nullptr || own.answers->isSpent();
   if (!Environment::isKnown()) {
-    PythonBridge::readEnvironment();
+    Environment::read();
   }
   if (auto environment = environmentToResolveIn(own.environment.get())) {
     own.environment = std::move(environment);
@@ -617,7 +617,7 @@ ArResolvedPath BifrostResolver::_ResolveForNewAsset(const std::string& assetPath
 ArResolverContext BifrostResolver::_CreateDefaultContext() const {
   return guarded("CreateDefaultContext", ArResolverContext{}, [] {
     bifrost::makeContextsPrintable();
-    const auto environment = PythonBridge::readEnvironment();
+    const auto environment = Environment::read();
     return ArResolverContext(contextOf(environmentPolicy(*environment), {}));
   });
 }
@@ -626,7 +626,7 @@ ArResolverContext BifrostResolver::_CreateDefaultContextForAsset(
     const std::string& assetPath) const {
   return guarded("CreateDefaultContextForAsset", ArResolverContext{}, [&] {
     bifrost::makeContextsPrintable();
-    const auto environment = PythonBridge::readEnvironment();
+    const auto environment = Environment::read();
     BifrostResolverContext context = contextOf(environmentPolicy(*environment), assetPath);
     if (isFrozen(*context.answers())) {
       return ArResolverContext(context);
@@ -644,7 +644,7 @@ ArResolverContext BifrostResolver::_CreateContextFromString(const std::string& c
   return guarded("CreateContextFromString", ArResolverContext{}, [&] {
     bifrost::makeContextsPrintable();
     std::string complaint;
-    const auto environment = PythonBridge::readEnvironment();
+    const auto environment = Environment::read();
     const std::string policy = bifrost::canonicalPolicy(
         bifrost::withEnvironmentPins(contextText, *environment), &complaint);
     if (!complaint.empty()) {
@@ -666,7 +666,7 @@ void BifrostResolver::_RefreshContext(const ArResolverContext& context) {
     if (isRepeated(answers)) {
       return false;
     }
-    PythonBridge::readEnvironment();
+    Environment::read();
     unboundAnswers().table().expireFloating();
     std::vector<bifrost::Move> moved;
     replacing(answers, [&] { moved = answers.table().replace(askedAnew(answers)); });

@@ -10,6 +10,7 @@ from openassetio import errors
 
 from bifrost.catalogue.location import path_of
 from bifrost.manager.answers import translated_errors
+from bifrost.model.paths import expanded_setting
 from bifrost.settings import AccessSettings, Settings
 from bifrost.tokens import Verifier
 
@@ -133,9 +134,13 @@ def opened(settings: dict[str, Any]) -> Catalogue:
 
     return Catalogue.open(
         settings["catalogue_url"],
-        store=Path(settings["store"]).expanduser().absolute() if settings["store"] else None,
+        store=_place("store", settings["store"]),
         workflow=settings["workflow"],
         strengths=settings["strengths"],
         lock_timeout_s=settings["lock_timeout_s"],
         statement_timeout_s=settings["statement_timeout_s"],
     )
+
+
+def _place(setting: str, path: str) -> Path | None:
+    return expanded_setting(setting, path).absolute() if path else None
