@@ -286,8 +286,10 @@ class TestFilesThatChange:
         def work():
             with opened("sqlite:///" + str(tmp_path / "their" / "c.sqlite")) as catalogue:
                 catalogue.store.root.mkdir()
-                for folder in tmp_path.parents[:2]:  # pytest's folders are closed to others
-                    folder.chmod(folder.stat().st_mode | 0o055)
+                for folder in tmp_path.parents:
+                    mode = folder.stat().st_mode
+                    if not mode & 0o001:  # pytest's, which are closed to others
+                        folder.chmod(mode | 0o055)
                 for folder in (tmp_path, catalogue.store.root):
                     folder.chmod(0o777)
                 catalogue.path.chmod(0o666)

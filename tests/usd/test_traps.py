@@ -131,8 +131,10 @@ def test_t3_a_published_file_is_never_written_through_its_reference(
     path = show.path("leaf.usda", 1)
     path.chmod(0o444)
     before = path.read_bytes()
-    for folder in tmp_path.parents[:2]:  # pytest's folders are closed to others
-        folder.chmod(folder.stat().st_mode | 0o055)
+    for folder in tmp_path.parents:
+        mode = folder.stat().st_mode
+        if not mode & 0o001:  # pytest's, which are closed to others
+            folder.chmod(mode | 0o055)
     tmp_path.chmod(0o777)
     os.system(f"chmod -R a+rwX {tmp_path}/bifrost_home")
 
