@@ -484,7 +484,8 @@ void askOnce(ContextAnswers& answers, const std::string& flight, const std::stri
       PythonBridge::waitWithoutGil, kFlightPatience);
 }
 
-const Resolution* lookUp(ContextAnswers& answers, std::string_view identifier) {
+const Resolution* lookUp(ContextAnswers& answers, std::string_view identifier,
+                         bool isAgain = false) {
   if (const bifrost::Pins* pins = answers.pins()) {
     const Resolution* pinned = pins->answer(identifier);
     if (pinned != nullptr || pins->isFinal()) {
@@ -513,11 +514,12 @@ const Resolution* lookUp(ContextAnswers& answers, std::string_view identifier) {
       askOnce(answers, key, key);
     }
   }
-  if (answers.isUnbound()) {
-    // Whoever asks reads the environment, and it may have another policy by now.
+  if (answers.isUnbound() && !isAgain) {
+    // Whoever asks reads the environment, and it may have another policy by now. Of a table that
+    // was spent meanwhile the answer is still there.
     ContextAnswers& current = unboundAnswers();
-    if (&current != &answers) {
-      return lookUp(current, identifier);
+    if (current.policy() != answers.policy()) {
+      return lookUp(current, identifier, /*isAgain=*/true);
     }
   }
   return answers.table().find(identifier);

@@ -206,7 +206,7 @@ def test_a_copy_of_a_real_set_differs_in_what_was_changed(diff: Run, tmp_path: P
 
     (changed,) = copy.glob("assets/King/King_mat.mtlx")
     changed.chmod(0o644)
-    changed.write_text("<materialx/>")
+    changed.write_text(changed.read_text() + "<!-- edited -->\n")
     found = as_json(diff(chess / "chess_set.usda", copy / "chess_set.usda", "--json"))
 
     assert ["assets/King/King_mat.mtlx"] == [each["subject"] for each in found["dependencies"]]
