@@ -4,7 +4,6 @@
 #include <array>
 #include <atomic>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
 namespace bifrost {
@@ -68,8 +67,6 @@ std::shared_ptr<const Environment> Environment::last() {
   }
   return read();
 }
-
-bool Environment::isKnown() { return lastAddress.load(std::memory_order_acquire) != nullptr; }
 
 bool Environment::isLast() const { return lastAddress.load(std::memory_order_acquire) == this; }
 

@@ -23,9 +23,6 @@ class Environment {
   // Reads it anew. For crossings into Python, and for making and refreshing contexts.
   static std::shared_ptr<const Environment> read();
 
-  // Whether it was read.
-  static bool isKnown();
-
   // As it was read last; read now if it never was.
   static std::shared_ptr<const Environment> last();
 

@@ -158,9 +158,6 @@ void noteOtherCall() {
 ContextAnswers& unboundAnswers() {
   Unbound& own = ownUnbound();
   bool isNew = own.answers == nullptr || own.answers->isSpent();
-  if (!Environment::isKnown()) {
-    Environment::read();
-  }
   if (auto environment = environmentToResolveIn(own.environment.get())) {
     own.environment = std::move(environment);
     std::string text = environmentText(*own.environment);
