@@ -8,11 +8,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from bifrost.cli.options import AS_JSON
+from bifrost.cli.options import AS_JSON, GivenPath
 from bifrost.control_characters import in_one_line
 from bifrost.errors import ConfigurationError
 
@@ -22,23 +22,13 @@ if TYPE_CHECKING:
 _SHOWN: Final = 10
 
 
-class _Out(click.Path):
-    """A folder to write to. An empty name is an unset variable, not the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse an empty name."""
-        if not value:
-            self.fail("the folder's name is empty", param, ctx)
-        return super().convert(value, param, ctx)
-
-
 @click.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--rewrite",
     "out",
     metavar="OUT",
-    type=_Out(file_okay=False, path_type=Path),
+    type=GivenPath(file_okay=False, path_type=Path),
     help="Make a read-only copy in OUT whose layers name entities, and register that.",
 )
 @click.option("--pin", is_flag=True, help="Let references name the versions of today.")

@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 2
 _SHOWN_FINDINGS = 5
-_CACHES = "caches"
 
 
 class Publisher:
@@ -251,7 +250,7 @@ class Publisher:
         row = self._row_at(publish_id, REGISTERED, POST_REGISTERED)
         states = {name: ActionState(**data) for name, data in row.actions.items()}
         published = self._published(row, row.created_by if user is None else user)
-        for name, action in self._all_actions(row).items():
+        for name, action in self._all_actions(row.results).items():
             if not states.get(name, ActionState(False, 0)).done:
                 states[name] = _done(action, published, states.get(name))
         stage = POST_REGISTERED if all(state.done for state in states.values()) else REGISTERED
@@ -353,7 +352,7 @@ class Publisher:
             if self._on_published is not None:
                 with contextlib.suppress(Exception):
                     self._on_published(_floating(made.results))
-            names = [name for name in self._action_names() if name not in made.actions]
+            names = [name for name in self._all_actions(made.results) if name not in made.actions]
             left = ActionState(False, 0, f"{type(error).__name__}: {error.message}")
             return made._replace(actions={**made.actions, **dict.fromkeys(names, left)})
 
@@ -480,16 +479,13 @@ class Publisher:
             yield from found
 
     def _all_actions(
-        self, row: PublishRow
+        self, results: Sequence[str]
     ) -> dict[str, Callable[[builtins.list[Published]], None]]:
         actions = {name: _for_each(action) for name, action in self._actions.items()}
         if self._on_published is not None:
             announce = self._on_published
-            actions[_CACHES] = lambda _: announce(_floating(row.results))
+            actions["caches"] = lambda _: announce(_floating(results))
         return actions
-
-    def _action_names(self) -> builtins.list[str]:
-        return [*self._actions, *([_CACHES] if self._on_published is not None else [])]
 
     def _published(self, row: PublishRow, user: User) -> builtins.list[Published]:
         queries = [parsed for parsed in map(_parsed, row.results) if parsed is not None]

@@ -30,7 +30,7 @@ from bifrost.model.entity_reference import is_asset_reference, parse
 from bifrost.usd import materialx
 from bifrost.usd.arcs import AssetPathUse, Kind, asset_paths, is_expression
 from bifrost.usd.file_checks import check, is_usd, no_usd
-from bifrost.usd.folder import UDIM, is_uri, split_path
+from bifrost.usd.folder import FRAME, FRAME_NUMBER, TILE, UDIM, is_uri, split_path
 from bifrost.usd.opening import reason
 from bifrost.usd.survey import PACKAGE, extension
 
@@ -39,9 +39,6 @@ Known = Callable[[list[str]], Sequence[bool]]
 Read = Callable[[str], Sdf.Layer | None]
 """Returns the layer to read in the place of the file at a path; None for the file."""
 
-_TILE: Final = "1(?:0(?:0[1-9]|[1-9][0-9])|100)"
-"""1001 to 1100, the tiles that `UsdShadeUdimUtils` looks for."""
-_FRAME: Final = "-?[0-9]+"
 _SEARCH_PATH: Final = "PXR_AR_DEFAULT_SEARCH_PATH"
 
 
@@ -275,9 +272,9 @@ class _Walk:
 
     def _found(self, place: str, *, template: bool) -> list[str]:
         if template:
-            return self._matching(place, r"(?:\\#)+", _FRAME)
+            return self._matching(place, FRAME_NUMBER, FRAME)
         if UDIM in place:
-            return self._matching(place, re.escape(UDIM), _TILE)
+            return self._matching(place, re.escape(UDIM), TILE)
         return [place] if os.path.isfile(place) else []
 
     def _matching(self, pattern: str, placeholder: str, replacement: str) -> list[str]:

@@ -26,12 +26,12 @@ from pxr import Ar
 from bifrost.usd.arcs import is_expression
 
 UDIM: Final = "<UDIM>"
-_TILE: Final = "1(?:0(?:0[1-9]|[1-9][0-9])|100)"
+TILE: Final = "1(?:0(?:0[1-9]|[1-9][0-9])|100)"
 """1001 to 1100, the tiles that `UsdShadeUdimUtils` looks for."""
-
-_FRAME_NUMBER: Final = r"(?:\\#)+"
+FRAME_NUMBER: Final = r"(?:\\#)+"
 """What stands, in an escaped clip template, for a frame's number."""
-_FRAME: Final = "-?[0-9]+"
+FRAME: Final = "-?[0-9]+"
+"""A frame's number."""
 
 _FORMAT_ARGS: Final = ":SDF_FORMAT_ARGS:"
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -143,7 +143,7 @@ class Folder:
 
     def tiles(self, pattern: str) -> list[str]:
         """Return the names of the files that a `<UDIM>` pattern stands for, sorted."""
-        return self._matching(pattern, re.escape(UDIM), _TILE)
+        return self._matching(pattern, re.escape(UDIM), TILE)
 
     def frames(self, template: str, layer: str) -> dict[str, str]:
         """
@@ -153,8 +153,8 @@ class Folder:
         """
         directory, slash, _ = template.rpartition("/")
         path = self._template_path(template, layer)
-        names = self._matching(self.name_of(path), _FRAME_NUMBER, _FRAME) or self._matching(
-            self._real_name_of(path), _FRAME_NUMBER, _FRAME
+        names = self._matching(self.name_of(path), FRAME_NUMBER, FRAME) or self._matching(
+            self._real_name_of(path), FRAME_NUMBER, FRAME
         )
         return {directory + slash + name.rpartition("/")[2]: name for name in names}
 
@@ -334,12 +334,12 @@ def has_tiles(pattern: str) -> bool:
 
 def tiles_on_disk(pattern: str) -> list[str]:
     """Return the paths of the tiles of a `<UDIM>` pattern that the disk has, sorted."""
-    return matching(pattern, re.escape(UDIM), _TILE)
+    return matching(pattern, re.escape(UDIM), TILE)
 
 
 def frames_on_disk(template: str) -> list[str]:
     """Return the paths of the files of a value clip template that the disk has, sorted."""
-    return matching(template, _FRAME_NUMBER, _FRAME)
+    return matching(template, FRAME_NUMBER, FRAME)
 
 
 def matching(pattern: str, placeholder: str, replacement: str) -> list[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from pxr import Sdf, Tf, Usd
 
@@ -26,14 +26,11 @@ from bifrost.usd.arcs import CLIP_TEMPLATE, AssetPathUse, is_expression, uses, u
 from bifrost.usd.contexts import for_root, in_force, resolver_context
 from bifrost.usd.dependencies import Found, anchored, looked_below, walk
 from bifrost.usd.file_checks import no_usd
-from bifrost.usd.folder import is_uri, matching
+from bifrost.usd.folder import frames_on_disk, is_uri
 from bifrost.usd.inspection import layer_named
 from bifrost.usd.lifetimes import outlived, used_layers
 from bifrost.usd.opening import reason
 from bifrost.usd.rewriting import frames
-
-_HASHES: Final = r"(?:\\#)+"
-_FRAME: Final = "-?[0-9]+"
 
 Variables = Mapping[str, Any]
 Composed = Mapping[str, Iterable[Sdf.Path]]
@@ -105,7 +102,7 @@ def frames_of(layer: Sdf.Layer, template: str) -> list[str]:
         return list(dict.fromkeys(frame.path for each in derived for frame in each))
     place = anchored(template, layer)
     directory = template.rpartition("/")[0]
-    found = matching(place, _HASHES, _FRAME)
+    found = frames_on_disk(place)
     return ["/".join(filter(None, (directory, each.rpartition("/")[2]))) for each in found]
 
 
